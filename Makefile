@@ -1,0 +1,40 @@
+# Every command a person types. `make help` lists them; the first run of any sets everything up.
+.DEFAULT_GOAL := help
+.PHONY: help lab check demo record dags lock setup clean
+
+# The set-up is out of date when the lock changed, or when this folder was moved or copied.
+READY := .venv/ready
+ifneq ($(shell cat $(READY) 2>/dev/null),$(shell pwd -P))
+.PHONY: $(READY)
+endif
+WORKSHOP := .venv/bin/python -m workshop
+
+$(READY): requirements.lock pyproject.toml workshop/setup.py
+	@command -v python3 >/dev/null || { echo "Set-up stopped: there is no python3; install Python 3.11 or later."; exit 1; }
+	@python3 workshop/setup.py
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+lab: $(READY) ## open JupyterLab on your own copy of the notebooks, in the folder work
+	@$(WORKSHOP) lab
+
+check: $(READY) ## run every check: style, types, notebooks, DAG file, sandbox
+	@$(WORKSHOP) check
+
+demo: $(READY) ## run the gcp_spy notebooks headless, and show what arrived on one HTML page
+	@$(WORKSHOP) demo
+
+record: $(READY) ## run the notebooks and store their outputs, dags/ and the index (for authors)
+	@$(WORKSHOP) record
+
+dags: $(READY) ## write dags/gcp_spy.py and the index from the notebooks (for authors)
+	@$(WORKSHOP) dags
+
+lock: $(READY) ## renew requirements.lock from pyproject.toml (for authors; needs the network)
+	@$(WORKSHOP) lock
+
+setup: $(READY) ## set everything up in .venv and build, and stop there
+
+clean: ## remove .venv and build; your copy of the notebooks stays
+	@rm -rf .venv build

@@ -1,0 +1,19 @@
+"""What the notebooks import: the start, the pictures, the tables, and what arrived."""
+
+from workshop.sandbox import arrived, mail, slack_message
+from workshop.show import draw, figure, logs, tasks, xcoms
+from workshop.slides import catch_up
+from workshop.start import start
+
+__all__ = [
+    "arrived",
+    "catch_up",
+    "draw",
+    "figure",
+    "logs",
+    "mail",
+    "slack_message",
+    "start",
+    "tasks",
+    "xcoms",
+]

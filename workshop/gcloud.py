@@ -1,0 +1,238 @@
+"""A stand-in for the `gcloud` program: it knows `gcloud SERVICE instances list`, and a YAML world.
+
+Run as a program of its own, so it imports nothing of the workbook:
+`python gcloud.py WORLD.yaml sql instances list --format=json`. What it prints, and where, and its
+exit status are those of Google Cloud CLI 528.0.0, recorded against the same objects.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SLOW_SECONDS = 3
+COLUMNS = {
+    "sql": ("NAME", "DATABASE_VERSION", "LOCATION", "TIER", "PRIMARY_ADDRESS", "PRIVATE_ADDRESS",
+            "STATUS"),
+    "spanner": ("NAME", "DISPLAY_NAME", "CONFIG", "NODE_COUNT", "PROCESSING_UNITS", "STATE",
+                "INSTANCE_TYPE"),
+    "bigtable": ("NAME", "DISPLAY_NAME", "STATE"),
+    "compute": ("NAME", "ZONE", "MACHINE_TYPE", "PREEMPTIBLE", "INTERNAL_IP", "EXTERNAL_IP",
+                "STATUS"),
+}  # fmt: skip
+NO_CREDENTIALS = """You do not currently have an active account selected.
+Please run:
+
+  $ gcloud auth login
+
+to obtain new credentials.
+
+If you have already logged in with a different account, run:
+
+  $ gcloud config set account ACCOUNT
+
+to select an already authenticated account to use."""
+
+
+def read_world(path: Path) -> dict[str, Any]:
+    """Return the world of a YAML file, each service with its instances.
+
+    Raises:
+        ValueError: the file is no world; the message is one sentence with the line where known.
+        OSError: it cannot be read.
+    """
+    try:
+        world = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 (safe loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ValueError(f"{path.name}, line {line}: {error.problem}") from None
+    if not isinstance(world, dict) or not isinstance(world.get("services"), dict):
+        raise ValueError(f"{path.name}: a world has the keys 'project' and 'services'.")
+    for service, listed in world["services"].items():
+        if service not in COLUMNS:
+            known = ", ".join(COLUMNS)
+            raise ValueError(f"{path.name}: there is no service '{service}', only {known}.")
+        for instance in listed or []:
+            if not isinstance(instance, dict) or not isinstance(instance.get("name"), str):
+                raise ValueError(f"{path.name}: each instance of {service} needs a name in text.")
+    services = {service: _repeated(world["services"].get(service) or []) for service in COLUMNS}
+    return {
+        "project": str(world.get("project", "spy-demo")),
+        "services": services,
+        "faults": world.get("faults") or {},
+    }
+
+
+def _repeated(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the instances, those with `repeat: N` N times, with the number in place of `{n}`."""
+    return [
+        {key: value for key, value in instance.items() if key != "repeat"}
+        | {"name": instance["name"].replace("{n}", str(number))}
+        for instance in instances
+        for number in range(1, int(instance.get("repeat", 1)) + 1)
+    ]
+
+
+def as_api(service: str, project: str, it: dict[str, Any]) -> dict[str, Any]:
+    """Return an instance as the object that the service's list API answers with."""
+    name = f"projects/{project}/instances/{it['name']}"
+    if service == "sql":
+        addresses = [("PRIMARY", it.get("address")), ("PRIVATE", it.get("privateAddress"))]
+        return {
+            "databaseVersion": it.get("databaseVersion", "MYSQL_5_7"),
+            "gceZone": it.get("zone", "us-central1-a"),
+            "ipAddresses": [{"ipAddress": ip, "type": kind} for kind, ip in addresses if ip],
+            "kind": "sql#instance",
+            "name": it["name"],
+            "project": project,
+            "settings": {"tier": it.get("tier", "db-f1-micro")},
+            "state": it.get("state", "RUNNABLE"),
+        }
+    if service == "spanner":
+        nodes = it.get("nodeCount", 1)
+        return {
+            "config": f"projects/{project}/instanceConfigs/{it.get('config', 'regional-us-central1')}",
+            "displayName": it.get("displayName", it["name"]),
+            "name": name,
+            "nodeCount": nodes,
+            "processingUnits": nodes * 1000,
+            "state": it.get("state", "READY"),
+        }
+    if service == "bigtable":
+        return {
+            "displayName": it.get("displayName", it["name"]),
+            "name": name,
+            "state": it.get("state", "READY"),
+        }
+    api = "https://www.googleapis.com/compute/v1/projects"
+    zone = f"{api}/{project}/zones/{it.get('zone', 'us-central1-a')}"
+    interface = {"networkIP": it.get("internalIP", "10.128.0.2")}
+    if it.get("externalIP"):
+        interface["accessConfigs"] = [{"natIP": it["externalIP"]}]
+    return {
+        "kind": "compute#instance",
+        "machineType": f"{zone}/machineTypes/{it.get('machineType', 'n1-standard-1')}",
+        "name": it["name"],
+        "networkInterfaces": [interface],
+        "scheduling": {"preemptible": bool(it.get("preemptible"))},
+        "status": it.get("status", "RUNNING"),
+        "zone": zone,
+    }
+
+
+def row(service: str, api: dict[str, Any]) -> tuple[str, ...]:
+    """Return the cells of an instance in the table that gcloud prints."""
+    name = _last(api["name"])
+    if service == "sql":
+        ips = {address["type"]: address["ipAddress"] for address in api["ipAddresses"]}
+        return (
+            name, api["databaseVersion"], api["gceZone"], api["settings"]["tier"],
+            ips.get("PRIMARY", "-"), ips.get("PRIVATE", "-"), api["state"],
+        )  # fmt: skip
+    if service == "spanner":
+        return (
+            name, api["displayName"], _last(api["config"]), str(api["nodeCount"]),
+            str(api["processingUnits"]), api["state"], "",
+        )  # fmt: skip
+    if service == "bigtable":
+        return name, api["displayName"], api["state"]
+    interface = api["networkInterfaces"][0]
+    external = interface.get("accessConfigs", [{}])[0].get("natIP", "")
+    return (
+        name, _last(api["zone"]), _last(api["machineType"]),
+        "true" if api["scheduling"]["preemptible"] else "", interface["networkIP"], external,
+        api["status"],
+    )  # fmt: skip
+
+
+def _last(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def table(service: str, objects: list[dict[str, Any]]) -> str:
+    """Return gcloud's table: columns as wide as their widest cell, two blanks between them."""
+    rows = [COLUMNS[service], *(row(service, api) for api in objects)]
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
+    padded = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows)
+    return "\n".join(padded) + "\n"
+
+
+def denied(service: str, project: str, output: str) -> tuple[str, str, int]:
+    """Return stdout, stderr and exit status of a list that the API answers with 403.
+
+    compute warns and exits with 0, so that a pipeline takes it for an empty list.
+    """
+    nothing = "[]\n" if output == "json" and service in ("spanner", "compute") else ""
+    if service == "compute":
+        listed = "" if output == "json" else "Listed 0 items.\n"
+        permission = f"Required 'compute.instances.list' permission for 'projects/{project}'"
+        return nothing, f"WARNING: Some requests did not succeed.\n - {permission}\n\n{listed}", 0
+    if service == "sql":
+        reason = "HTTPError 403: The client is not authorized to make this request."
+    else:
+        reason = (
+            f"User [spy@example.com] does not have permission to access projects instance "
+            f"[{project}] (or it may not exist): The caller does not have permission"
+        )
+    return nothing, f"ERROR: (gcloud.{service}.instances.list) {reason}\n", 1
+
+
+def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
+    """Return what the command prints on stdout and on stderr, and its exit status."""
+    words, project, output = [], world["project"], "table"
+    rest = iter(arguments)
+    for word in rest:
+        if word.startswith(("--format=", "--project=")):
+            flag, value = word.split("=", 1)
+        elif word in ("--format", "--project"):
+            flag, value = word, next(rest, "")
+        else:
+            words.append(word)
+            continue
+        project, output = (value, output) if flag == "--project" else (project, value)
+    known = len(words) == 3 and words[0] in COLUMNS and words[1:] == ["instances", "list"]
+    if not known or output not in ("table", "json", "value(name)"):
+        return "", (
+            "ERROR: (gcloud) This is the workbook's stand-in for gcloud. It knows "
+            f"'gcloud SERVICE instances list' for {', '.join(COLUMNS)}, with --project, "
+            "--format=json and --format='value(name)'.\n"
+        ), 2  # fmt: skip
+    service = words[0]
+    fault = world["faults"].get(service)
+    if fault == "denied":
+        return denied(service, project, output)
+    if fault == "no_credentials":
+        return "", f"ERROR: (gcloud.{service}.instances.list) {NO_CREDENTIALS}\n", 1
+    if fault == "slow":
+        time.sleep(SLOW_SECONDS)
+    objects = [as_api(service, project, instance) for instance in world["services"][service]]
+    if service == "compute":
+        objects.sort(key=lambda api: api["name"])
+    if output == "json":
+        return json.dumps(objects, indent=2, sort_keys=True) + "\n", "", 0
+    if output == "value(name)":
+        return "".join(_last(api["name"]) + "\n" for api in objects), "", 0
+    if not objects:
+        return "", "Listed 0 items.\n", 0
+    return table(service, objects), "", 0
+
+
+def main() -> int:
+    """Answer the command line: the world's file, then gcloud's own words."""
+    try:
+        world = read_world(Path(sys.argv[1]))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"ERROR: (gcloud) the stand-in cannot read its world: {error}\n")
+        return 1
+    stdout, stderr, status = answer(world, sys.argv[2:])
+    sys.stderr.write(stderr)
+    sys.stdout.write(stdout)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""One private Airflow per process: its home, its metadata database, its logs and its warming.
+
+Nothing of the reader's own Airflow is read or written: `AIRFLOW_HOME` is a new folder in the
+system's temporary folder, which goes when the process ends. Settings are environment variables,
+because Airflow reads them when it is imported.
+"""
+
+import atexit
+import fcntl
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from workshop.problem import Problem
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+PREFIX = "gcp_spy-"
+REAL = "GCPSPY_WORLD"
+DAG_VARIABLES = ("GCPSPY_SLACK_WEBHOOK", "GCPSPY_RECIPIENT_EMAIL", "AIRFLOW_CONN_SMTP_DEFAULT")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where this process's Airflow lives."""
+
+    home: Path
+
+    @property
+    def dags(self) -> Path:
+        return self.home / "dags"
+
+    @property
+    def database(self) -> Path:
+        return self.home / "airflow.db"
+
+
+_lab: Lab | None = None
+_alive = None  # the open lock file that tells other processes that this home is in use
+_warming: threading.Thread | None = None
+
+
+def is_real() -> bool:
+    """Return whether the reader asked for the real gcloud, Slack and mail server."""
+    return os.environ.get(REAL) == "real"
+
+
+def sandbox_environment() -> dict[str, str]:
+    """Return this environment for a child that must stay in the sandbox: nothing real in it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "GCPSPY_", "CLOUDSDK_"))
+    }
+
+
+def open_lab() -> Lab:
+    """Make this process's private Airflow, once, and start warming it in the background.
+
+    Raises:
+        Problem: airflow was imported before, or the temporary folder cannot be written.
+    """
+    global _lab, _warming
+    if _lab:
+        return _lab
+    if "airflow" in sys.modules:
+        raise Problem(
+            "Airflow was imported before the workbook could give it a home of its own. "
+            "Restart the kernel and run the notebook's first cells first."
+        )
+    _sweep()
+    _lab = Lab(_new_home())
+    atexit.register(_close)
+    _lab.dags.mkdir()
+    _set_environment(_lab)
+    shutil.copyfile(prepared_database(), _lab.database)
+    _warming = threading.Thread(target=_warm, name="warm-airflow", daemon=True)
+    _warming.start()
+    return _lab
+
+
+def current() -> Lab:
+    """Return the private Airflow of this process.
+
+    Raises:
+        Problem: there is none yet.
+    """
+    if not _lab:
+        raise Problem("The workbook has not started here: run the notebook's first cells first.")
+    return _lab
+
+
+def wait_until_warm() -> None:
+    """Return when Airflow is warm: a second run in that time would disturb the warming."""
+    if not _warming or not _warming.is_alive():
+        return
+    shown = False
+    while _warming.is_alive():
+        _warming.join(timeout=0.5)
+        if _warming.is_alive() and os.environ.get("WORKSHOP_HEADLESS") is None:
+            print("." if shown else "Airflow is starting, once a notebook ", end="", flush=True)
+            shown = True
+    if shown:
+        from IPython.display import clear_output
+
+        clear_output(wait=True)
+
+
+def prepared_database() -> Path:
+    """Return a migrated metadata database to copy, made first where there is none (about 4 s)."""
+    prepared = BUILD / f"airflow-{version('apache-airflow-core')}.db"
+    if prepared.exists():
+        return prepared
+    home = Path(tempfile.mkdtemp(prefix="gcp_spy_prepare-"))
+    try:
+        environment = sandbox_environment() | _settings(Lab(home))
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", "db", "migrate"],
+            env=environment, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise Problem(f"Airflow could not make its metadata database: {' '.join(last)}")
+        BUILD.mkdir(exist_ok=True)
+        part = prepared.with_suffix(f".{os.getpid()}.part")
+        # VACUUM INTO also takes what is still in the write-ahead log, which a copy would miss.
+        with sqlite3.connect(Lab(home).database) as connection:
+            connection.execute("VACUUM INTO ?", (str(part),))
+        connection.close()
+        part.replace(prepared)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return prepared
+
+
+def _settings(lab: Lab) -> dict[str, str]:
+    """Return Airflow's settings for a private home, as environment variables."""
+    return {
+        "AIRFLOW_HOME": str(lab.home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(lab.dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # The talk's one retry waits five minutes by default; a notebook does not.
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
+        # Without this a DAG changed within 30 seconds stays the old one in the database.
+        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{lab.database}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(lab.home / "logs"),
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "MPLCONFIGDIR": str(BUILD / "matplotlib"),
+    }
+
+
+def _set_environment(lab: Lab) -> None:
+    kept = {name: os.environ[name] for name in DAG_VARIABLES if is_real() and name in os.environ}
+    for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+        del os.environ[name]
+    os.environ.update(kept | _settings(lab))
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost"])
+
+
+def _new_home() -> Path:
+    global _alive
+    try:
+        draft = Path(tempfile.mkdtemp(prefix="gcp_spy_new-"))
+        _alive = (draft / "alive").open("w")
+    except OSError as error:
+        raise Problem(
+            f"The temporary folder cannot be written ({error.strerror}). "
+            "Free some space there, or set TMPDIR to a folder of yours, then restart the kernel."
+        ) from None
+    fcntl.flock(_alive, fcntl.LOCK_EX)
+    # Locked first, then named: another process never sees a home that looks abandoned.
+    return draft.rename(draft.with_name(draft.name.replace("gcp_spy_new-", PREFIX)))
+
+
+def _sweep() -> None:
+    """Remove the homes that killed processes of this user left behind."""
+    for home in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError), (home / "alive").open("r+") as alive:
+            if home.stat().st_uid == os.getuid():
+                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _close() -> None:
+    if _lab:
+        shutil.rmtree(_lab.home, ignore_errors=True)
+
+
+def _warm() -> None:
+    """Do now, while the reader reads, what the first `dag.test()` would do."""
+    import airflow.settings  # noqa: F401  (reads the settings, configures logging)
+
+    from workshop import tasklog
+
+    tasklog.install()
+    # The in-process API builds its many versions at the first request. The import is Airflow's
+    # own business and may move; then the first run is slower, and nothing else changes.
+    with suppress(Exception):
+        import httpx
+        from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+        api = in_process_api_server()
+        with httpx.Client(transport=api.transport, base_url="http://in-process.invalid./") as client:
+            client.get("/health")
+

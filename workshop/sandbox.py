@@ -1,0 +1,401 @@
+"""The sandbox: a gcloud, a Slack endpoint and a mail server on this machine, and what arrived.
+
+The servers are stand-ins. They listen on loopback, on free ports, and end with the process.
+Slack's answers are those of its documentation on incoming webhooks.
+"""
+
+import email.policy
+import html
+import json
+import os
+import re
+import secrets
+import shlex
+import socket
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from workshop import gcloud
+from workshop.lab import DAG_VARIABLES, Lab, current, is_real
+from workshop.problem import Problem
+
+WORLDS = Path(__file__).parent / "worlds"
+RECIPIENT = "ops@example.com"
+SENDER = "airflow@example.com"
+
+
+@dataclass(frozen=True)
+class SlackMessage:
+    """A message that the Slack endpoint got, and its answer."""
+
+    payload: dict[str, Any]
+    status: int
+    answer: str
+
+    @property
+    def text(self) -> str:
+        """The message as a person reads it, without formatting."""
+        lines = [str(self.payload.get("text", ""))]
+        for attachment in self.payload.get("attachments", []):
+            lines.append(str(attachment.get("pretext", "")))
+            lines.append(str(attachment.get("text", "")))
+            for field in attachment.get("fields", []):
+                lines += [f"{field.get('title', '')}:", *str(field.get("value", "")).splitlines()]
+        return "\n".join(line for line in lines if line)
+
+    def __repr__(self) -> str:
+        return f"Slack message, answered {self.status} {self.answer}\n{self.text}"
+
+    def _repr_html_(self) -> str:
+        parts = [_paragraph(self.payload.get("text", ""))]
+        for attachment in self.payload.get("attachments", []):
+            parts.append(_paragraph(attachment.get("pretext", "")))
+            fields = "".join(
+                f'<div style="margin:4px 24px 4px 0"><b>{_escaped(field.get("title", ""))}</b>'
+                f"<br>{_mrkdwn(field.get('value', ''))}</div>"
+                for field in attachment.get("fields", [])
+            )
+            color = _color(attachment.get("color"))
+            text = _paragraph(attachment.get("text", ""))
+            if fields or text:
+                parts.append(
+                    f'<div style="border-left:4px solid {color};padding-left:12px;display:flex;'
+                    f'flex-wrap:wrap">{text}{fields}</div>'
+                )
+        head = f"<b>gcp_spy</b> · answered {self.status} {_escaped(self.answer)}"
+        return _card(head, "".join(parts))
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail that the mail server took."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    html: str
+
+    @property
+    def text(self) -> str:
+        """The mail's body without formatting."""
+        lines = self.html.replace("<br>", "\n")
+        return html.unescape(re.sub(r"<[^>]*>", "", lines)).rstrip()
+
+    def __repr__(self) -> str:
+        people = f"Mail from {self.sender} to {', '.join(self.recipients)}"
+        return f"{people}\n{self.subject}\n\n{self.text}"
+
+    def _repr_html_(self) -> str:
+        # Everything is escaped; then the two marks that this mail needs are let through.
+        body = re.sub(r"&lt;(/?b|br)&gt;", r"<\1>", _escaped(self.html))
+        body = re.sub(r"(<br>)+$", "", body)
+        people = f"From {_escaped(self.sender)} to {_escaped(', '.join(self.recipients))}"
+        return _card(f"<b>{_escaped(self.subject)}</b><br>{people}", body)
+
+
+def _escaped(text: Any) -> str:
+    return html.escape(str(text), quote=True)
+
+
+def _mrkdwn(text: Any) -> str:
+    code = '<code style="background:#f1f1f1;color:#1b1b1b;padding:0 3px">\\1</code>'
+    lines = [re.sub(r"`([^`]+)`", code, line) for line in _escaped(text).strip().splitlines()]
+    return "<br>".join(lines)
+
+
+def _paragraph(text: Any) -> str:
+    return f'<div style="margin:4px 0">{_mrkdwn(text)}</div>' if text else ""
+
+
+def _color(value: Any) -> str:
+    return value if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value) else "#dddddd"
+
+
+def _card(head: str, body: str) -> str:
+    return (
+        '<div style="background:#ffffff;color:#1b1b1b;border:1px solid #d0d0d0;border-radius:8px;'
+        'padding:12px 16px;max-width:640px;font-family:Helvetica,Arial,sans-serif;font-size:14px">'
+        f'<div style="color:#5f6368;border-bottom:1px solid #eeeeee;padding-bottom:6px;'
+        f'margin-bottom:6px">{head}</div>{body}</div>'
+    )
+
+
+class Slack:
+    """An HTTP endpoint that accepts and refuses what Slack's incoming webhooks do."""
+
+    def __init__(self) -> None:
+        self.messages: list[SlackMessage] = []
+        self.fault: int | None = None
+        self._secret = secrets.token_hex(12)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="slack", daemon=True).start()
+
+    @property
+    def webhook(self) -> str:
+        """The webhook's address; its last part is a secret, as a real one's is."""
+        return f"http://127.0.0.1:{self._server.server_port}/services/T0SPY/B0SPY/{self._secret}"
+
+    def take(self, path: str, content_type: str, body: bytes) -> tuple[int, str]:
+        """Return status and body of the answer to a request, and keep the message."""
+        kind, *ids = path.strip("/").split("/")
+        if kind != "services" or len(ids) != 3 or ids[:2] != ["T0SPY", "B0SPY"]:
+            return 404, "no_service"
+        if not secrets.compare_digest(ids[2], self._secret):
+            return 403, "invalid_token"
+        try:
+            if content_type.startswith("application/x-www-form-urlencoded"):
+                body = urllib.parse.parse_qs(body.decode())["payload"][0].encode()
+            payload = json.loads(body)
+        except (ValueError, KeyError):
+            return 400, "invalid_payload"
+        if not isinstance(payload, dict):
+            return 400, "invalid_payload"
+        if not any(payload.get(key) for key in ("text", "attachments", "blocks")):
+            return 400, "no_text"
+        status, answer = (200, "ok") if not self.fault else (self.fault, FAULT_ANSWERS[self.fault])
+        self.messages.append(SlackMessage(payload, status, answer))
+        return status, answer
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        slack = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                kind = self.headers.get("Content-Type", "")
+                status, answer = slack.take(self.path, kind, body)
+                self.send_response(status)
+                if status == 429:
+                    self.send_header("Retry-After", "1")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer.encode())
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing: the webhook's secret is in the path."""
+
+        return Handler
+
+
+FAULT_ANSWERS = {
+    400: "invalid_payload",
+    403: "action_prohibited",
+    404: "channel_not_found",
+    410: "channel_is_archived",
+    429: "rate_limited",
+    500: "rollup_error",
+}
+
+
+class MailServer:
+    """An SMTP server that keeps what it gets; `down` means that nobody listens."""
+
+    def __init__(self) -> None:
+        from aiosmtpd.controller import Controller
+
+        self.mails: list[Mail] = []
+        self.down = False
+        self._controller = Controller(self, hostname="127.0.0.1", port=_free_port())
+        self._controller.start()
+
+    @property
+    def connection(self) -> str:
+        """The Airflow connection to it, as a URI: no TLS, one attempt, five seconds."""
+        port = _free_port() if self.down else self._controller.port
+        sender = urllib.parse.quote(SENDER)
+        options = f"disable_ssl=true&disable_tls=true&timeout=5&retry_limit=0&from_email={sender}"
+        return f"smtp://127.0.0.1:{port}?{options}"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        """Keep a mail; aiosmtpd calls this."""
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        body = message.get_body(("html", "plain"))
+        self.mails.append(
+            Mail(
+                sender=str(envelope.mail_from),
+                recipients=tuple(envelope.rcpt_tos),
+                subject=str(message["subject"]),
+                html=str(body.get_content()).rstrip("\n") if body else "",
+            )
+        )
+        return "250 OK"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Sandbox:
+    """The stand-ins of this process."""
+
+    slack: Slack
+    mail: MailServer
+    world: str = ""
+
+
+_sandbox: Sandbox | None = None
+
+
+def enter(name: str) -> str:
+    """Make the stand-ins answer as a world says, forget what arrived, and return a sentence.
+
+    Args:
+        name: a world: a file of the folder worlds beside the notebook, else one of the package's.
+
+    Raises:
+        Problem: there is no such world, or its file is not right.
+    """
+    global _sandbox
+    path = _find(name)
+    try:
+        world = gcloud.read_world(path)
+        slack_fault, mail_down = _faults(path, world["faults"])
+    except (OSError, ValueError) as error:
+        raise Problem(f"The world '{name}' cannot be used. {error}") from None
+    _sandbox = _sandbox or Sandbox(Slack(), MailServer())
+    _sandbox.world = name
+    _sandbox.slack.fault, _sandbox.mail.down = slack_fault, mail_down
+    _sandbox.slack.messages.clear()
+    _sandbox.mail.mails.clear()
+    _install_gcloud(current(), path)
+    values = (_sandbox.slack.webhook, RECIPIENT, _sandbox.mail.connection)
+    os.environ.update(zip(DAG_VARIABLES, values, strict=True))
+    count = sum(len(instances) for instances in world["services"].values())
+    faults = ", ".join(f"{what} {fault}" for what, fault in sorted(world["faults"].items()))
+    return (
+        f"Sandbox, world '{name}': {count} instances in four services"
+        f"{', faults: ' + faults if faults else ''}.\n"
+        "gcloud, Slack and the mail server are stand-ins on this machine; nothing leaves it."
+    )
+
+
+def _find(name: str) -> Path:
+    for folder in (Path.cwd() / "worlds", WORLDS):
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    known = sorted({path.stem for path in WORLDS.glob("*.yaml")})
+    raise Problem(f"There is no world '{name}'. The worlds are: {', '.join(known)}.")
+
+
+def _faults(path: Path, faults: Any) -> tuple[int | None, bool]:
+    """Return Slack's fault and whether the mail server is down.
+
+    Raises:
+        ValueError: there is no such fault.
+    """
+    known: dict[str, tuple[Any, ...]] = {
+        **{service: ("denied", "no_credentials", "slow") for service in gcloud.COLUMNS},
+        "slack": tuple(FAULT_ANSWERS),
+        "mail": ("down",),
+    }
+    if not isinstance(faults, dict):
+        raise ValueError(f"{path.name}: write the faults as 'faults: {{slack: 500}}'.")
+    for what, fault in faults.items():
+        if fault not in known.get(what, ()):
+            can = "; ".join(f"{key}: {', '.join(map(str, known[key]))}" for key in known)
+            raise ValueError(f"{path.name}: there is no fault '{what}: {fault}', only {can}.")
+    return faults.get("slack"), faults.get("mail") == "down"
+
+
+def _install_gcloud(lab: Lab, world: Path) -> None:
+    """Put a `gcloud` first on PATH that answers from a world's file."""
+    folder = lab.home / "bin"
+    folder.mkdir(exist_ok=True)
+    program = folder / "gcloud"
+    words = shlex.join([sys.executable, "-I", gcloud.__file__, str(world)])
+    # A shell between them, because an interpreter's path with a blank cannot follow `#!`.
+    program.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    path = os.environ.get("PATH", "").split(os.pathsep)
+    if path[0] != str(folder):
+        os.environ["PATH"] = os.pathsep.join([str(folder), *path])
+
+
+def use_real() -> str:
+    """Check that everything real is there, and return a sentence that says so.
+
+    Raises:
+        Problem: gcloud or a variable is missing.
+    """
+    import shutil
+
+    missing = [name for name in DAG_VARIABLES if not os.environ.get(name)]
+    if not shutil.which("gcloud"):
+        missing.insert(0, "the program gcloud")
+    if missing:
+        raise Problem(
+            f"GCPSPY_WORLD=real asks for the real world, but there is no {', no '.join(missing)}. "
+            "Set what is missing and restart JupyterLab, or leave GCPSPY_WORLD out for the sandbox."
+        )
+    return "REAL WORLD: your own gcloud, Slack and mail server. Messages leave this machine."
+
+
+def slack_message() -> SlackMessage:
+    """Return the last message that the sandbox's Slack got.
+
+    Raises:
+        Problem: none arrived, or this is the real world.
+    """
+    return _last(lambda box: box.slack.messages, "message")
+
+
+def mail() -> Mail:
+    """Return the last mail that the sandbox's mail server took.
+
+    Raises:
+        Problem: none arrived, or this is the real world.
+    """
+    return _last(lambda box: box.mail.mails, "mail")
+
+
+T = TypeVar("T")
+
+
+def _last(pick: Callable[[Sandbox], list[T]], what: str) -> T:
+    if is_real():
+        raise Problem(f"This is the real world: look for the {what} where it was sent.")
+    arrived = pick(_sandbox) if _sandbox else []
+    if not arrived:
+        raise Problem(f"No {what} has arrived in this world. Run the DAG first.")
+    return arrived[-1]
+
+
+def arrived() -> pd.DataFrame:
+    """Return all that arrived in this world: Slack messages, then mails; title, answer, lines."""
+    slack = _sandbox.slack.messages if _sandbox else []
+    mails = _sandbox.mail.mails if _sandbox else []
+    rows = [("Slack", message.text, f"{message.status} {message.answer}") for message in slack]
+    rows += [("mail", f"{mail.subject}\n{mail.text}", "250 OK") for mail in mails]
+    frame = pd.DataFrame(rows, columns=["kind", "title", "answer"])
+    frame["lines"] = frame["title"].str.count("\n") + 1
+    frame["title"] = frame["title"].str.split("\n").str[0]
+    return frame
+
+
+def received() -> dict[str, Any]:
+    """Return the world's name and all that arrived in it, as plain data."""
+    assert _sandbox
+    return {
+        "world": _sandbox.world,
+        "slack": [message.payload for message in _sandbox.slack.messages],
+        "mails": [
+            {"to": list(mail.recipients), "subject": mail.subject, "html": mail.html}
+            for mail in _sandbox.mail.mails
+        ],
+    }

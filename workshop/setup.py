@@ -1,0 +1,120 @@
+"""Set up the workbook in `.venv`; run by `make` with any Python 3, needs only the standard library.
+
+Written for old Pythons too, so that a machine with the wrong one reads a sentence.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+LOCK = os.path.join(ROOT, "requirements.lock")
+FITTING = [(3, 13), (3, 12), (3, 14), (3, 11)]  # pandas needs 3.11; Airflow excludes 3.15
+
+
+def stop(sentence):
+    sys.exit("Set-up stopped: " + sentence)
+
+
+def run(*command):
+    return subprocess.call([str(part) for part in command], cwd=ROOT) == 0
+
+
+def fitting_python():
+    """The path of a Python that the lock has packages for: this one, or one on PATH."""
+    names = ["python{}.{}".format(*version) for version in FITTING]
+    for name in [sys.executable] + names:
+        path = shutil.which(name)
+        if not path:
+            continue
+        try:
+            out = subprocess.check_output(
+                [path, "-c", "import sys; print(sys.version_info[0], sys.version_info[1])"],
+                stderr=subprocess.DEVNULL,
+            )
+        except (OSError, subprocess.CalledProcessError):
+            continue  # a version manager's empty shim
+        if tuple(int(part) for part in out.split()) in FITTING:
+            return path
+    stop(
+        "it needs Python 3.11, 3.12, 3.13 or 3.14, and this is {}.{}. "
+        "Install one of them, for example from python.org, then run make again.".format(
+            *sys.version_info[:2]
+        )
+    )
+
+
+def pinned(name):
+    """The lines of the lock that belong to one package, as a requirements file of its own."""
+    lines, keep = [], False
+    with open(LOCK) as lock:
+        for line in lock:
+            if not line.startswith(" "):
+                keep = line.startswith(name + "==")
+            if keep:
+                lines.append(line)
+    handle, path = tempfile.mkstemp(suffix=".txt")
+    with os.fdopen(handle, "w") as out:
+        out.writelines(lines)
+    return path
+
+
+def make_venv(python, uv):
+    """Make `.venv` afresh, and return the uv that fills it, or None where only pip is to be had."""
+    shutil.rmtree(VENV, ignore_errors=True)
+    if uv:
+        if not run(uv, "venv", "--quiet", "--python", python, VENV):
+            stop("uv could not make the folder .venv; its message stands above.")
+        return uv
+    if not run(python, "-m", "venv", VENV):
+        shutil.rmtree(VENV, ignore_errors=True)
+        stop(
+            "this Python cannot make a virtual environment. On Debian and Ubuntu install the "
+            "package python3-venv, or install uv, then run make again."
+        )
+    only_uv = pinned("uv")
+    fetched = run(
+        PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        "--require-hashes", "--requirement", only_uv,
+    )  # fmt: skip
+    os.remove(only_uv)
+    return os.path.join(VENV, "bin", "uv") if fetched else None
+
+
+def install(uv):
+    """Install exactly what the lock names, then this package in place, from what the lock brought."""
+    if uv:
+        pip = [uv, "pip", "install", "--python", PYTHON, "--compile-bytecode"]
+    else:
+        print("uv could not be had, so pip does the work; that takes a minute or two.")
+        pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    fetched = run(*(pip + ["--require-hashes", "--requirement", LOCK]))
+    if not fetched:
+        stop(
+            "a package could not be fetched; its name stands above. "
+            "Is the network there? Run make again to go on from here."
+        )
+    if not run(*(pip + ["--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT])):
+        stop("the package workshop could not be installed into .venv; the reason stands above.")
+
+
+def main():
+    """Make `.venv` and what every notebook starts from; the stamp names this folder."""
+    if sys.version_info[0] < 3:
+        stop("it needs Python 3.11 or later as python3.")
+    uv = shutil.which("uv")
+    print("Setting up in .venv: about 250 packages, once.", flush=True)
+    uv = make_venv(fitting_python(), uv)
+    install(uv)
+    if not run(PYTHON, "-m", "workshop", "prepare"):
+        stop("the metadata database could not be prepared; the reason stands above.")
+    with open(os.path.join(VENV, "ready"), "w") as stamp:
+        stamp.write(ROOT + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Show DAGs and DagRuns: a picture with its meaning as text, and pandas tables."""
+
+import base64
+import html
+import json
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import graphviz
+import pandas as pd
+
+from workshop.lab import current
+
+# Airflow's own state colours (airflow.utils.state.State.state_color), lightened behind the text;
+# the state is also written out, for those who see colours differently and for print.
+STATE_COLORS = {
+    "success": "#008000",
+    "failed": "#ff0000",
+    "upstream_failed": "#ffa500",
+    "skipped": "#ff69b4",
+    "up_for_retry": "#ffd700",
+    "up_for_reschedule": "#40e0d0",
+    "running": "#00ff00",
+    "queued": "#808080",
+    "scheduled": "#d2b48c",
+    "deferred": "#9370db",
+    "removed": "#d3d3d3",
+}
+PLAIN = "#8c8c8c"
+INK = "#1b1b1b"
+
+
+class Picture:
+    """An image for people and, as text, its meaning for readers without images and for checks."""
+
+    def __init__(self, svg: str, text: str, alt: str) -> None:
+        self.svg = svg
+        self.text = text
+        self.alt = alt
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        # An img with its data inside survives an untrusted notebook; an inline svg does not.
+        data = base64.b64encode(self.svg.encode()).decode()
+        alt = html.escape(self.alt, quote=True)
+        style = "max-width:100%;height:auto;background:#ffffff;border-radius:6px"
+        return f'<img alt="{alt}" style="{style}" src="data:image/svg+xml;base64,{data}">'
+
+
+def draw(what: Any) -> Picture:
+    """Return the graph of a DAG, or of a DagRun with the state of each task.
+
+    Args:
+        what: a DAG, or the DagRun that `dag.test()` returned.
+    """
+    is_run = hasattr(what, "run_id")
+    states, dag = (_states(what), what.dag) if is_run else ({}, what)
+    tasks = sorted(dag.tasks, key=lambda task: task.task_id)
+    edges = sorted((task.task_id, below) for task in tasks for below in task.downstream_task_ids)
+    graph = graphviz.Digraph(
+        dag.dag_id,
+        graph_attr={"rankdir": "LR", "bgcolor": "white", "pad": "0.2", "nodesep": "0.2"},
+        node_attr={"shape": "box", "style": "rounded,filled", "penwidth": "2",
+                   "fontname": "Helvetica,Arial,sans-serif", "fontcolor": INK, "margin": "0.2,0.1"},
+        edge_attr={"color": "#5f6368", "arrowsize": "0.7"},
+    )  # fmt: skip
+    for task in tasks:
+        state = states.get(task.task_id)
+        color = STATE_COLORS.get(state or "", PLAIN)
+        small = f"{task.task_type} · {state}" if state else task.task_type
+        label = f'<{html.escape(task.task_id)}<BR/><FONT POINT-SIZE="11">{html.escape(small)}</FONT>>'
+        graph.node(task.task_id, label=label, color=color, fillcolor=color + "22")
+    graph.edges(edges)
+    named = [f"  {task.task_id}{_behind(states.get(task.task_id))}" for task in tasks]
+    arrows = [f"  {above} -> {below}" for above, below in edges]
+    title = f"{dag.dag_id}{_behind(getattr(what, 'state', None))}"
+    text = "\n".join([title, "tasks", *named, *(["edges", *arrows] if arrows else [])])
+    alt = f"Graph of the DAG {title}: {len(tasks)} tasks, {len(edges)} dependencies"
+    return Picture(render(graph.source), text, alt)
+
+
+def _behind(state: str | None) -> str:
+    return f" [{state}]" if state else ""
+
+
+def render(source: str) -> str:
+    """Return Graphviz source as SVG, drawn in this process by the engine inside pygraphviz."""
+    import pygraphviz
+
+    global _first
+    if _first:
+        _first = False
+        _draw_once_in_vain(pygraphviz)
+    svg: bytes = pygraphviz.AGraph(string=source).draw(format="svg", prog="dot")
+    return svg.decode()
+
+
+_first = True
+
+
+def _draw_once_in_vain(pygraphviz: Any) -> None:
+    """Draw a first graph that nobody sees: it can lose labels, and fontconfig warns on stderr."""
+    import os
+
+    keep, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        pygraphviz.AGraph(string="digraph { a }").draw(format="svg", prog="dot")
+    finally:
+        os.dup2(keep, 2)
+        os.close(keep)
+        os.close(nowhere)
+
+
+def figure(axes: Any, alt: str) -> Picture:
+    """Return a pandas plot as a picture, with its bars or points as text.
+
+    Args:
+        axes: what `DataFrame.plot` returned; its figure is closed.
+        alt: one sentence that says what the plot shows.
+    """
+    import io
+
+    import matplotlib
+    from matplotlib import pyplot
+
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "gcp_spy", "svg.fonttype": "path"}):
+        axes.figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    widths = [round(float(bar.get_width()), 2) for bar in axes.patches]
+    pyplot.close(axes.figure)
+    rows = [f"  {label}: {width:g}" for label, width in zip(labels, widths, strict=False)]
+    return Picture(out.getvalue(), "\n".join([alt, *rows]), alt)
+
+
+def tasks(run: Any, *, times: bool = False) -> pd.DataFrame:
+    """Return the task instances of a DagRun, sorted: task, state and tries.
+
+    Args:
+        run: the DagRun that `dag.test()` returned.
+        times: add the seconds each took, which differ from run to run.
+    """
+    columns = "task_id as task, map_index, state, try_number as tries, duration as seconds"
+    frame = _query(f"select {columns} from task_instance", run)
+    if (frame["map_index"] == -1).all():
+        frame = frame.drop(columns="map_index")
+    return frame if times else frame.drop(columns="seconds")
+
+
+def xcoms(run: Any) -> pd.DataFrame:
+    """Return the XComs of a DagRun, sorted: task, key, value, its Python type and its size.
+
+    Args:
+        run: the DagRun that `dag.test()` returned.
+
+    The size is in bytes, as stored: JSON text in the metadata database.
+    """
+    frame = _query("select task_id as task, map_index, key, value as stored from xcom", run)
+    stored = [json.loads(text) if isinstance(text, str) else text for text in frame.pop("stored")]
+    frame["value"] = pd.Series(stored, dtype=object)
+    frame["type"] = [type(value).__name__ for value in stored]
+    frame["bytes"] = [len(json.dumps(value).encode()) for value in stored]
+    return frame.drop(columns="map_index") if (frame["map_index"] == -1).all() else frame
+
+
+def _query(select: str, run: Any) -> pd.DataFrame:
+    """Return rows of one DagRun from the metadata database, opened so that it cannot be changed."""
+    where = "where dag_id = ? and run_id = ? order by task_id, map_index"
+    order = ", key" if "xcom" in select else ""
+    with closing(sqlite3.connect(f"file:{current().database}?mode=ro", uri=True)) as connection:
+        return pd.read_sql(f"{select} {where}{order}", connection, params=(run.dag_id, run.run_id))
+
+
+def _states(run: Any) -> dict[str, str]:
+    frame = tasks(run)
+    return dict(zip(frame["task"], frame["state"], strict=True))
+
+
+def logs(run: Any, task_id: str | None = None) -> None:
+    """Print what the tasks of a DagRun logged, by task and try, without times and folders.
+
+    Args:
+        run: the DagRun that `dag.test()` returned.
+        task_id: only this task.
+    """
+    from workshop import tasklog
+
+    for (_, task, map_index, tries), lines in tasklog.of_run(run.run_id).items():
+        if task_id in (None, task):
+            index = "" if map_index == -1 else f", index {map_index}"
+            print(f"── {task}{index}, try {tries}")
+            print("\n".join(f"{level:8}{tasklog.plain(message)}" for level, message in lines))

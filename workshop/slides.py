@@ -1,0 +1,300 @@
+"""The cell magic `%%slide N part`: cells become one real DAG file, and the notebook its names.
+
+A cell writes one part of the file; running it assembles every part written so far, in the file's
+order, executes the file afresh and puts its names into the notebook. Running a cell twice, or
+cells out of order, is therefore harmless.
+"""
+
+import difflib
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workshop.lab import ROOT, current, wait_until_warm
+from workshop.problem import Problem
+
+NOTEBOOKS = ROOT / "notebooks"
+FILE_NAME = "gcp_spy.py"
+HEADER = '''"""The gcp_spy DAG: list the instances of four GCP services, tell Slack, send a mail.
+
+It is the DAG of the talk "Manageable data pipelines with Airflow (and Kubernetes)".
+Assembled from the %%slide cells of the notebooks: change it there, not here.
+"""
+'''
+
+# The parts of the file, in its order. The talk shows operators before the functions they call;
+# a file needs the functions first.
+PARTS = (
+    "imports",
+    "slack_webhook",
+    "recipient_email",
+    "title",
+    "gcp_services",
+    "instance_names",
+    "slack_field",
+    "slack_data",
+    "send_slack_msg",
+    "email_html",
+    "prepare_email",
+    "dag",
+    "send_slack_msg_task",
+    "prepare_email_task",
+    "send_email_task",
+    "list_instances",
+    "dependencies",
+)
+MAGIC = re.compile(r"%%slide[ \t]+(\d+)[ \t]+(\w+)[ \t]*\n")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One `%%slide` cell: what it writes, and where it stands."""
+
+    slide: int
+    part: str
+    source: str
+    notebook: str = ""
+    cell: int = 0
+
+
+@dataclass(frozen=True)
+class DagFile:
+    """The DAG file as text, and which of its lines came from which part."""
+
+    text: str
+    first_line: dict[str, int]
+
+    def where(self, line: int) -> tuple[str, int]:
+        """Return the part that a line of the file belongs to, and the line within its cell."""
+        part = max(
+            (part for part in self.first_line if self.first_line[part] <= line),
+            key=lambda part: self.first_line[part],
+        )
+        return part, line - self.first_line[part] + 2  # the magic is the cell's first line
+
+
+def assemble(sources: dict[str, str]) -> DagFile:
+    """Return the file made of the given parts, each with the source that its cell holds."""
+    text, first_line, above = HEADER, {}, ""
+    for part in [part for part in PARTS if part in sources]:
+        source = sources[part].strip("\n") + "\n"
+        text += "\n" * _blank_lines(above, source)
+        first_line[part] = text.count("\n") + 1
+        text += source
+        above = source
+    return DagFile(text, first_line)
+
+
+def _blank_lines(above: str, below: str) -> int:
+    """Return the blank lines between two parts, as the usual style has them."""
+    if "def " in (above[:4], below[:4]):
+        return 2
+    constants = all(re.fullmatch(r"[A-Z_]+ = .*\n", source) for source in (above, below))
+    return 0 if constants else 1
+
+
+def read_steps(notebooks: Iterable[Path] | None = None) -> list[Step]:
+    """Return the `%%slide` cells of the workbook's own notebooks, in the talk's order.
+
+    Raises:
+        Problem: a notebook cannot be read, or a cell's magic names no slide or part.
+    """
+    steps = []
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")) if notebooks is None else notebooks:
+        try:
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        except (OSError, ValueError, KeyError) as error:
+            raise Problem(f"The notebook {path.name} cannot be read: {error}") from None
+        for number, cell in enumerate(cells):
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "code" and source.startswith("%%slide"):
+                magic = MAGIC.match(source)
+                if not magic:
+                    raise Problem(f"{path.name}, cell {number}: write '%%slide N part' first.")
+                slide, part = parse(magic[1] + " " + magic[2])
+                steps.append(Step(slide, part, source[magic.end() :], path.name, number))
+    return steps
+
+
+def parse(line: str) -> tuple[int, str]:
+    """Return slide and part of the words behind `%%slide`.
+
+    Raises:
+        Problem: they are not a slide's number and a part's name.
+    """
+    words = line.split()
+    if len(words) != 2 or not words[0].isdigit():
+        raise Problem("Write '%%slide N part', for example '%%slide 24 dag'.")
+    if not 1 <= int(words[0]) <= 57:
+        raise Problem(f"There is no slide {words[0]}: the talk has the slides 1 to 57.")
+    if words[1] not in PARTS:
+        near = difflib.get_close_matches(words[1], PARTS, n=1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise Problem(f"There is no part '{words[1]}'. {hint}The parts are: {', '.join(PARTS)}.")
+    return int(words[0]), words[1]
+
+
+class Builder:
+    """The DAG file of one notebook, as far as its cells have been run."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self._sources: dict[str, str] = {}
+        self._names: set[str] = set()
+
+    def write(self, slide: int, part: str, source: str) -> str:
+        """Take a cell's source as a part, and return a line that says what the file is now.
+
+        Raises:
+            Problem: the cell is not Python; the message shows its line.
+            Exception: whatever the file raises; it is shown at the cell's own line, and the file
+                stays as it was.
+        """
+        _check_syntax(source)
+        before = self._sources.get(part)
+        tasks = self._use(self._sources | {part: source}, part)
+        return f"{tasks} · {part}: {_difference(before, source)}"
+
+    def catch_up(self, slide: int) -> str:
+        """Take the workbook's own parts up to a slide in place of all that was written so far.
+
+        Raises:
+            Problem: no part is written up to that slide.
+        """
+        sources = {step.part: step.source for step in read_steps() if step.slide <= slide}
+        if not sources:
+            raise Problem(f"Nothing is written up to slide {slide}: the first part is on slide 22.")
+        return f"As after slide {slide}: {self._use(sources, '')}"
+
+    def _use(self, sources: dict[str, str], part: str) -> str:
+        """Execute the file made of these parts; keep it, and its names, only if it runs."""
+        path = current().dags / FILE_NAME
+        file = assemble(sources)
+        names: dict[str, Any] = {"__name__": "gcp_spy", "__file__": str(path)}
+        try:
+            exec(compile(file.text, str(path), "exec"), names)
+        except Exception as error:
+            _show_at_cell(error, file, str(path), part)
+            raise
+        self._sources = sources
+        _write(path, file.text)
+        for name in self._names:
+            self._namespace.pop(name, None)
+        self._names = {name for name in names if not name.startswith("__")}
+        self._namespace.update({name: names[name] for name in self._names})
+        dag = names.get("dag")
+        return (
+            f"{FILE_NAME} · {_count(len(file.text.splitlines()), 'line')}"
+            f" · {_count(len(dag.tasks), 'task') if dag else 'no DAG yet'}"
+        )
+
+
+def _check_syntax(source: str) -> None:
+    try:
+        compile("\n" + source, "cell", "exec")
+    except SyntaxError as error:
+        line = (error.text or "").rstrip()
+        mark = " " * ((error.offset or 1) - 1) + "^"
+        raise Problem(
+            f"SyntaxError: {error.msg}\nin line {error.lineno} of this cell:\n{line}\n{mark}\n"
+            f"{FILE_NAME} stays as it was."
+        ) from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file with a time later than its last: Python's bytecode cache knows only seconds."""
+    last = path.stat().st_mtime if path.exists() else 0.0
+    path.write_text(text, encoding="utf-8")
+    if path.stat().st_mtime < last + 1:
+        os.utime(path, (last + 1, last + 1))
+
+
+def _show_at_cell(error: Exception, file: DagFile, path: str, part: str) -> None:
+    """Make IPython show an error at the line of the cell that it came from."""
+    lines = [f"{type(error).__name__}: {error}"]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    if frames and frames[0].lineno:
+        written, line = file.where(frames[0].lineno)
+        source = file.text.splitlines()[frames[0].lineno - 1]
+        cell = "this cell" if written == part else f"the part {written}"
+        lines.append(f"in line {line} of {cell}: {source.strip()}")
+    if isinstance(error, NameError) and error.name:
+        makers = [step for step in read_steps() if re.search(rf"\b{error.name}\b", step.source)]
+        if makers and makers[0].part not in file.first_line:
+            lines.append(
+                f"'{error.name}' is made on slide {makers[0].slide}: "
+                f"run that cell first, or catch_up({makers[0].slide})."
+            )
+    lines.append(f"{FILE_NAME} stays as it was.")
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+
+
+def _difference(before: str | None, after: str) -> str:
+    if before is None:
+        return f"new, {_count(len(after.strip().splitlines()), 'line')}"
+    diff = list(difflib.ndiff(before.strip().splitlines(), after.strip().splitlines()))
+    added, removed = (sum(line.startswith(sign) for line in diff) for sign in ("+ ", "- "))
+    if not added and not removed:
+        return "unchanged"
+    return f"{_count(added, 'line')} in, {removed} out"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+_builder: Builder | None = None
+
+
+def register(shell: Any) -> None:
+    """Give a notebook its `%%slide`, and make cells that run a DAG wait until Airflow is warm."""
+    global _builder
+    _builder = _builder or Builder(shell.user_ns)
+    shell.register_magic_function(_slide, "cell", "slide")
+    for event, hook in (("pre_run_cell", _before_cell), ("post_run_cell", _after_cell)):
+        if hook not in shell.events.callbacks[event]:
+            shell.events.register(event, hook)
+
+
+def catch_up(slide: int) -> None:
+    """Make the DAG file what the workbook's own cells make of it up to a slide, and say so.
+
+    Args:
+        slide: a slide's number, 22 to 57; later cells of the notebook go on from there.
+
+    Raises:
+        Problem: the notebook has not started, or nothing is written up to that slide.
+    """
+    if not _builder:
+        raise Problem("The workbook has not started here: run the notebook's first cells first.")
+    wait_until_warm()
+    print(_builder.catch_up(slide))
+
+
+def _slide(line: str, cell: str) -> None:
+    """Write one part of gcp_spy.py: `%%slide N part`."""
+    slide, part = parse(line)
+    assert _builder
+    print(_builder.write(slide, part, cell))
+
+
+def _before_cell(info: Any) -> None:
+    if any(word in (info.raw_cell or "") for word in ("%%slide", ".test(", "airflow")):
+        wait_until_warm()
+
+
+def _after_cell(result: Any) -> None:
+    if "airflow" in sys.modules:
+        from workshop import tasklog
+
+        tasklog.restore_stdout()
+    if (path := os.environ.get("WORKSHOP_RESULTS")) and ".test(" in result.info.raw_cell:
+        from workshop import results
+
+        results.add(Path(path))

@@ -1,0 +1,62 @@
+"""The talk's 57 slides and the workbook's notebooks as data, and the texts made of them."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from workshop.slides import NOTEBOOKS
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A slide of the talk: where it is in the workbook, and what happens there."""
+
+    number: int
+    title: str
+    notebook: str
+    how: str  # live: a cell runs; shown: repeats the slide before; told: prose
+
+    @property
+    def is_built(self) -> bool:
+        """Whether its notebook is there already."""
+        return notebook_path(self.notebook).exists()
+
+
+def notebook_path(name: str) -> Path:
+    """Return the file of a notebook, by its name without an ending."""
+    return NOTEBOOKS / f"{name}.ipynb"
+
+
+def read_slides() -> list[Slide]:
+    """Return the 57 slides in order."""
+    with (HERE / "slides.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [Slide(int(row["slide"]), row["title"], row["notebook"], row["how"]) for row in rows]
+
+
+def notebooks_table(folder: str = "") -> str:
+    """Return the notebooks as a Markdown table; those that exist are links.
+
+    Args:
+        folder: what stands before a file's name in a link.
+    """
+    lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
+    with (HERE / "notebooks.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            name = row["notebook"]
+            cell = f"[{name}]({folder}{name}.ipynb)" if notebook_path(name).exists() else name
+            note = "" if notebook_path(name).exists() else " (not yet built)"
+            lines.append(f"| {cell} | {row['slides']} | {row['minutes']} | {row['what happens']}{note} |")
+    return "\n".join(lines)
+
+
+def slides_table() -> str:
+    """Return the slides as a Markdown table; the notebooks that exist are links."""
+    lines = ["| slide | title | notebook | what happens |", "| --- | --- | --- | --- |"]
+    for slide in read_slides():
+        link = f"[{slide.notebook}]({slide.notebook}.ipynb)" if slide.is_built else slide.notebook
+        how = slide.how if slide.is_built else "not yet built"
+        lines.append(f"| {slide.number} | {slide.title} | {link} | {how} |")
+    return "\n".join(lines)

@@ -1,0 +1,135 @@
+"""Keep what tasks log, by task and try, and keep it out of the notebook's cells.
+
+In production Airflow writes a log file a try; `dag.test()` writes none and prints instead.
+"""
+
+import io
+import logging
+import re
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import structlog
+from airflow.listeners import hookimpl
+from airflow.sdk.listener import get_listener_manager
+
+Key = tuple[str, str, int, int]  # run_id, task_id, map_index, try_number
+Line = tuple[str, str]  # level, message
+
+_lines: dict[Key, list[Line]] = defaultdict(list)
+_early: list[Line] = []  # errors since the last task: its own, if it then fails without running
+_running: Key | None = None
+_stdout: Any = None
+
+
+def of_run(run_id: str) -> dict[Key, list[Line]]:
+    """Return the captured lines of one DagRun, by task and try, sorted."""
+    return {key: _lines[key] for key in sorted(_lines) if key[0] == run_id}
+
+
+def install() -> None:
+    """Capture structlog, logging and print of running tasks; call once, after airflow's import."""
+    # In place, because loggers made earlier hold this very list.
+    structlog.get_config()["processors"].insert(0, _from_structlog)
+    handler = _Handler(level=logging.INFO)
+    for logger in [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]:
+        if logger.handlers:
+            logger.handlers = [handler]
+    get_listener_manager().add_listener(_Listener())
+
+
+def restore_stdout() -> None:
+    """Give the cell its stdout back: the task ended, or an interrupt ended it without a word."""
+    global _running, _stdout
+    if isinstance(sys.stdout, _Printed):
+        sys.stdout.write("\n")
+    if _stdout is not None:
+        sys.stdout, _stdout, _running = _stdout, None, None
+
+
+def plain(message: str) -> str:
+    """Return a log message without what differs between machines: folders, times, addresses."""
+    for folder in (tempfile.gettempdir(), str(Path.home())):
+        message = re.sub(rf"{re.escape(folder)}(?=/|$)", "…", message)
+    message = re.sub(r"/(?:\S+/)?bin/bash\b", "bash", message)
+    message = re.sub(r"…/gcp_spy-\w+", "…", message)
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", message)
+
+
+def _keep(level: str, message: str) -> None:
+    if message.startswith(("::group::", "::endgroup::")):
+        return
+    lines = [(level, line) for line in message.splitlines() if line.strip()]
+    if _running:
+        _lines[_running] += lines
+    elif level in ("error", "critical"):
+        _early.extend(lines)
+
+
+def _cause(error: Any) -> str:
+    """Return the last line of a traceback: the error's name and message."""
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, tuple):
+        error = error[1]
+    return f"\n{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
+
+
+def _from_structlog(logger: Any, method: str, event: Any) -> Any:
+    level = "error" if method == "exception" else method
+    if level != "debug":
+        _keep(level, str(event.get("event", "")) + _cause(event.get("exc_info")))
+    raise structlog.DropEvent
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _keep(record.levelname.lower(), record.getMessage() + _cause(record.exc_info))
+
+
+class _Printed(io.TextIOBase):
+    """What a task prints, line by line, goes to its log, as it does in production."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            _keep("info", line)
+        return len(text)
+
+
+class _Listener:
+    """Airflow calls these in this process, around the execution of each task."""
+
+    @hookimpl
+    def on_task_instance_running(self, task_instance: Any) -> None:
+        global _running, _stdout
+        _early.clear()
+        _running = _key(task_instance)
+        _stdout, sys.stdout = sys.stdout, _Printed()
+
+    @hookimpl
+    def on_task_instance_success(self) -> None:
+        restore_stdout()
+
+    @hookimpl
+    def on_task_instance_skipped(self) -> None:
+        restore_stdout()
+
+    @hookimpl
+    def on_task_instance_failed(self, task_instance: Any) -> None:
+        if not _running:  # it failed before it ran, for example in its template
+            _lines[_key(task_instance)] += _early
+        restore_stdout()
+
+
+def _key(ti: Any) -> Key:
+    return (ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, ti.try_number)
