@@ -1,17 +1,18 @@
 """The commands behind the Makefile: `python -m workshop COMMAND`."""
 
 import argparse
+import os
+import subprocess
 import sys
+from pathlib import Path
 
+from workshop import lab
 from workshop.problem import Problem
 
 
 def prepare() -> int:
     """make what every notebook starts from: the metadata database, matplotlib's list of fonts"""
-    import os
-
-    from workshop import lab
-
+    print("Preparing Airflow's metadata database.", flush=True)
     lab.prepared_database()
     os.environ["MPLCONFIGDIR"] = str(lab.BUILD / "matplotlib")
     import matplotlib.font_manager  # noqa: F401  (writes its cache at import)
@@ -19,7 +20,76 @@ def prepare() -> int:
     return 0
 
 
-COMMANDS = {"prepare": prepare}
+def open_lab() -> int:
+    """open JupyterLab on a working copy of the notebooks"""
+    from workshop import headless, workcopy
+
+    folder = workcopy.make()
+    os.environ.update(headless.own_folders())
+    workcopy.quiet_settings()
+    print(f"Your copy of the notebooks is the folder {folder.name}; it is never overwritten.")
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *workcopy.lab_options(folder)])
+
+
+def check() -> int:
+    """run every check"""
+    return subprocess.call([sys.executable, "-m", "pytest"], cwd=lab.ROOT)
+
+
+def demo() -> int:
+    """run the gcp_spy notebooks headless, and make the page of what arrived"""
+    from workshop import demo as demonstration
+    from workshop import headless
+
+    headless.force_sandbox()
+    print(f"Open this page: {demonstration.run()}")
+    return 0
+
+
+def dags() -> int:
+    """write dags/gcp_spy.py, the index and the README's table from the notebooks"""
+    from workshop import record
+
+    for path in record.write_generated():
+        print(f"written: {path.relative_to(lab.ROOT)}")
+    return 0
+
+
+def record_all() -> int:
+    """run the notebooks in place and store their outputs, after writing what is generated"""
+    from workshop import headless, record
+    from workshop.slides import NOTEBOOKS
+
+    headless.force_sandbox()
+    dags()
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        changed = record.record(path)
+        print(f"{'recorded' if changed else 'as it was'}: {path.relative_to(lab.ROOT)}", flush=True)
+    return 0
+
+
+def lock() -> int:
+    """renew requirements.lock from pyproject.toml, without the address of any index"""
+    uv = Path(sys.executable).with_name("uv")
+    return subprocess.call(
+        [
+            uv, "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes",
+            "--python-version", "3.11", "--no-header", "--no-annotate", "--group", "dev",
+            "pyproject.toml", "--output-file", "requirements.lock",
+        ],
+        cwd=lab.ROOT,
+    )  # fmt: skip
+
+
+COMMANDS = {
+    "prepare": prepare,
+    "lab": open_lab,
+    "check": check,
+    "demo": demo,
+    "dags": dags,
+    "record": record_all,
+    "lock": lock,
+}
 
 
 def main() -> int:

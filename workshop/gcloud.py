@@ -46,7 +46,7 @@ def read_world(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
     """
     try:
-        world = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 (safe loader)
+        world = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ValueError(f"{path.name}, line {line}: {error.problem}") from None
@@ -94,8 +94,9 @@ def as_api(service: str, project: str, it: dict[str, Any]) -> dict[str, Any]:
         }
     if service == "spanner":
         nodes = it.get("nodeCount", 1)
+        config = it.get("config", "regional-us-central1")
         return {
-            "config": f"projects/{project}/instanceConfigs/{it.get('config', 'regional-us-central1')}",
+            "config": f"projects/{project}/instanceConfigs/{config}",
             "displayName": it.get("displayName", it["name"]),
             "name": name,
             "nodeCount": nodes,

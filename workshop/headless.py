@@ -1,4 +1,4 @@
-"""Run notebooks without a browser: always in the sandbox, always away from the reader's settings."""
+"""Run notebooks without a browser: in the sandbox, and away from the reader's settings."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 
 from workshop.lab import BUILD, sandbox_environment
+from workshop.problem import Problem
 
 SECONDS_A_CELL = 120
 
@@ -20,6 +21,11 @@ def force_sandbox() -> None:
 
 def own_folders() -> dict[str, str]:
     """Return the variables that keep Jupyter and IPython out of the reader's home."""
+    profile = BUILD / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    # Without this every kernel warns that it talks over TCP, which is loopback's here.
+    config = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
+    (profile / "ipython_kernel_config.py").write_text(config, encoding="utf-8")
     return {
         "IPYTHONDIR": str(BUILD / "ipython"),
         "JUPYTER_CONFIG_DIR": str(BUILD / "jupyter" / "config"),
@@ -34,16 +40,21 @@ def execute(notebook: Any, folder: Path) -> None:
     """Run all cells of a notebook in a new kernel, in a folder, and keep their outputs in it.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell raised.
-        nbclient.exceptions.CellTimeoutError: a cell took over two minutes.
+        Problem: a cell raised, or took over two minutes.
     """
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     client = NotebookClient(
         notebook, timeout=SECONDS_A_CELL, kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
-    client.execute()
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise Problem(f"A cell raised {error.ename}: {error.evalue}") from error
+    except CellTimeoutError as error:
+        raise Problem(str(error)) from error
 
 
 def run_in_world(path: Path, world: str, out: Path, *, progress: bool = False) -> Path:
@@ -56,9 +67,10 @@ def run_in_world(path: Path, world: str, out: Path, *, progress: bool = False) -
         progress: show a bar.
 
     Raises:
-        papermill.PapermillExecutionError: a cell raised.
+        Problem: a cell raised.
     """
     import papermill
+    from papermill.exceptions import PapermillExecutionError
 
     out.parent.mkdir(parents=True, exist_ok=True)
     results = out.with_suffix(".json").resolve()
@@ -69,6 +81,11 @@ def run_in_world(path: Path, world: str, out: Path, *, progress: bool = False) -
             str(path), str(out), parameters={"world": world}, cwd=str(path.parent),
             kernel_name="python3", execution_timeout=SECONDS_A_CELL, progress_bar=progress,
         )  # fmt: skip
+    except PapermillExecutionError as error:
+        raise Problem(
+            f"{path.name}, cell [{error.exec_count}], raised {error.ename}: {error.evalue}\n"
+            f"The copy that ran is {out}."
+        ) from error
     finally:
         del os.environ["WORKSHOP_RESULTS"]
     return results

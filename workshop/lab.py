@@ -212,6 +212,4 @@ def _warm() -> None:
         from airflow.sdk.execution_time.supervisor import in_process_api_server
 
         api = in_process_api_server()
-        with httpx.Client(transport=api.transport, base_url="http://in-process.invalid./") as client:
-            client.get("/health")
-
+        httpx.Client(transport=api.transport, base_url="http://in-process.invalid./").get("/health")

@@ -97,7 +97,7 @@ def record(path: Path) -> bool:
         # A picture is drawn by this machine's fonts: keep the stored one where it means the same.
         if cell.cell_type == "code" and sanitised(cell.outputs) == sanitised(old.get(cell.source)):
             cell.outputs = old[cell.source]
-    after = nbformat.writes(notebook) + "\n"
+    after: str = nbformat.writes(notebook) + "\n"
     if after != before:
         path.write_text(after, encoding="utf-8")
     return after != before
@@ -175,5 +175,3 @@ def brought_names() -> list[str]:
             elif isinstance(node, ast.alias):
                 names.add((node.asname or node.name).split(".")[0])
     return sorted(names | {"dag"})
-
-

@@ -4,6 +4,7 @@ The servers are stand-ins. They listen on loopback, on free ports, and end with 
 Slack's answers are those of its documentation on incoming webhooks.
 """
 
+import asyncio
 import email.policy
 import html
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+from aiosmtpd.smtp import SMTP
 
 from workshop import gcloud
 from workshop.lab import DAG_VARIABLES, Lab, current, is_real
@@ -116,8 +118,10 @@ def _paragraph(text: Any) -> str:
     return f'<div style="margin:4px 0">{_mrkdwn(text)}</div>' if text else ""
 
 
-def _color(value: Any) -> str:
-    return value if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value) else "#dddddd"
+def _color(value: Any) -> Any:
+    return (
+        value if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value) else "#dddddd"
+    )
 
 
 def _card(head: str, body: str) -> str:
@@ -201,17 +205,19 @@ class MailServer:
     """An SMTP server that keeps what it gets; `down` means that nobody listens."""
 
     def __init__(self) -> None:
-        from aiosmtpd.controller import Controller
-
         self.mails: list[Mail] = []
         self.down = False
-        self._controller = Controller(self, hostname="127.0.0.1", port=_free_port())
-        self._controller.start()
+        loop = asyncio.new_event_loop()
+        # A thread of our own: aiosmtpd's controllers want one that keeps the kernel from ending.
+        threading.Thread(target=loop.run_forever, name="mail", daemon=True).start()
+        served = loop.create_server(lambda: SMTP(self, loop=loop), "127.0.0.1", 0)
+        server = asyncio.run_coroutine_threadsafe(served, loop).result(timeout=10)
+        self._port: int = server.sockets[0].getsockname()[1]
 
     @property
     def connection(self) -> str:
         """The Airflow connection to it, as a URI: no TLS, one attempt, five seconds."""
-        port = _free_port() if self.down else self._controller.port
+        port = _unused_port() if self.down else self._port
         sender = urllib.parse.quote(SENDER)
         options = f"disable_ssl=true&disable_tls=true&timeout=5&retry_limit=0&from_email={sender}"
         return f"smtp://127.0.0.1:{port}?{options}"
@@ -232,7 +238,7 @@ class MailServer:
         return "250 OK"
 
 
-def _free_port() -> int:
+def _unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

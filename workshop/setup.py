@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from typing import NoReturn, Optional
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
@@ -16,15 +17,15 @@ LOCK = os.path.join(ROOT, "requirements.lock")
 FITTING = [(3, 13), (3, 12), (3, 14), (3, 11)]  # pandas needs 3.11; Airflow excludes 3.15
 
 
-def stop(sentence):
+def stop(sentence: str) -> NoReturn:
     sys.exit("Set-up stopped: " + sentence)
 
 
-def run(*command):
+def run(*command: str) -> bool:
     return subprocess.call([str(part) for part in command], cwd=ROOT) == 0
 
 
-def fitting_python():
+def fitting_python() -> str:
     """The path of a Python that the lock has packages for: this one, or one on PATH."""
     names = ["python{}.{}".format(*version) for version in FITTING]
     for name in [sys.executable] + names:
@@ -48,7 +49,7 @@ def fitting_python():
     )
 
 
-def pinned(name):
+def pinned(name: str) -> str:
     """The lines of the lock that belong to one package, as a requirements file of its own."""
     lines, keep = [], False
     with open(LOCK) as lock:
@@ -63,7 +64,7 @@ def pinned(name):
     return path
 
 
-def make_venv(python, uv):
+def make_venv(python: str, uv: Optional[str]) -> Optional[str]:
     """Make `.venv` afresh, and return the uv that fills it, or None where only pip is to be had."""
     shutil.rmtree(VENV, ignore_errors=True)
     if uv:
@@ -85,8 +86,8 @@ def make_venv(python, uv):
     return os.path.join(VENV, "bin", "uv") if fetched else None
 
 
-def install(uv):
-    """Install exactly what the lock names, then this package in place, from what the lock brought."""
+def install(uv: Optional[str]) -> None:
+    """Install exactly what the lock names, then this package in place."""
     if uv:
         pip = [uv, "pip", "install", "--python", PYTHON, "--compile-bytecode"]
     else:
@@ -102,10 +103,8 @@ def install(uv):
         stop("the package workshop could not be installed into .venv; the reason stands above.")
 
 
-def main():
+def main() -> None:
     """Make `.venv` and what every notebook starts from; the stamp names this folder."""
-    if sys.version_info[0] < 3:
-        stop("it needs Python 3.11 or later as python3.")
     uv = shutil.which("uv")
     print("Setting up in .venv: about 250 packages, once.", flush=True)
     uv = make_venv(fitting_python(), uv)

@@ -71,7 +71,8 @@ def draw(what: Any) -> Picture:
         state = states.get(task.task_id)
         color = STATE_COLORS.get(state or "", PLAIN)
         small = f"{task.task_type} · {state}" if state else task.task_type
-        label = f'<{html.escape(task.task_id)}<BR/><FONT POINT-SIZE="11">{html.escape(small)}</FONT>>'
+        small = f'<FONT POINT-SIZE="11">{html.escape(small)}</FONT>'
+        label = f"<{html.escape(task.task_id)}<BR/>{small}>"
         graph.node(task.task_id, label=label, color=color, fillcolor=color + "22")
     graph.edges(edges)
     named = [f"  {task.task_id}{_behind(states.get(task.task_id))}" for task in tasks]

@@ -208,7 +208,7 @@ def _check_syntax(source: str) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file with a time later than its last: Python's bytecode cache knows only seconds."""
+    """Write the file with a new time: Python's bytecode cache compares whole seconds."""
     last = path.stat().st_mtime if path.exists() else 0.0
     path.write_text(text, encoding="utf-8")
     if path.stat().st_mtime < last + 1:
@@ -218,10 +218,11 @@ def _write(path: Path, text: str) -> None:
 def _show_at_cell(error: Exception, file: DagFile, path: str, part: str) -> None:
     """Make IPython show an error at the line of the cell that it came from."""
     lines = [f"{type(error).__name__}: {error}"]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    if frames and frames[0].lineno:
-        written, line = file.where(frames[0].lineno)
-        source = file.text.splitlines()[frames[0].lineno - 1]
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if frame.filename == path]
+    if inside and inside[0].lineno:
+        written, line = file.where(inside[0].lineno)
+        source = file.text.splitlines()[inside[0].lineno - 1]
         cell = "this cell" if written == part else f"the part {written}"
         lines.append(f"in line {line} of {cell}: {source.strip()}")
     if isinstance(error, NameError) and error.name:

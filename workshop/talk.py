@@ -45,10 +45,12 @@ def notebooks_table(folder: str = "") -> str:
     lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
     with (HERE / "notebooks.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            name = row["notebook"]
-            cell = f"[{name}]({folder}{name}.ipynb)" if notebook_path(name).exists() else name
-            note = "" if notebook_path(name).exists() else " (not yet built)"
-            lines.append(f"| {cell} | {row['slides']} | {row['minutes']} | {row['what happens']}{note} |")
+            name, what = row["notebook"], row["what happens"]
+            if notebook_path(name).exists():
+                name = f"[{name}]({folder}{name}.ipynb)"
+            else:
+                what += " (not yet built)"
+            lines.append(f"| {name} | {row['slides']} | {row['minutes']} | {what} |")
     return "\n".join(lines)
 
 

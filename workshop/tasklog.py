@@ -35,7 +35,8 @@ def install() -> None:
     # In place, because loggers made earlier hold this very list.
     structlog.get_config()["processors"].insert(0, _from_structlog)
     handler = _Handler(level=logging.INFO)
-    for logger in [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]:
+    names = list(logging.root.manager.loggerDict)
+    for logger in [logging.getLogger(), *map(logging.getLogger, names)]:
         if logger.handlers:
             logger.handlers = [handler]
     get_listener_manager().add_listener(_Listener())
