@@ -38,9 +38,9 @@ def slack_field(title, names):
 def slack_data(results):
     green = {"color": "#0f9d58", "mrkdwn_in": ["fields"]}
     green["fallback"] = green["pretext"] = INSTANCES_IN_PROJECT_TITLE
-    green["fields"] = [slack_field(title, names) for title, names in results if names]
+    green["fields"] = [slack_field(*result) for result in results if result[1]]
     blue = {"color": "#4285f4", "mrkdwn_in": ["fields"]}
-    blue["fields"] = [slack_field(title, names) for title, names in results if not names]
+    blue["fields"] = [slack_field(*result) for result in results if not result[1]]
     return {"attachments": [green, blue]}
 
 

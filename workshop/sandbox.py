@@ -232,7 +232,7 @@ class MailServer:
                 sender=str(envelope.mail_from),
                 recipients=tuple(envelope.rcpt_tos),
                 subject=str(message["subject"]),
-                html=str(body.get_content()).rstrip("\n") if body else "",
+                html=str(body.get_content()).replace("\r\n", "\n").rstrip("\n") if body else "",
             )
         )
         return "250 OK"

@@ -31,9 +31,20 @@ def notebook_path(name: str) -> Path:
 
 def read_slides() -> list[Slide]:
     """Return the 57 slides in order."""
-    with (HERE / "slides.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [Slide(int(row["slide"]), row["title"], row["notebook"], row["how"]) for row in rows]
+    return [
+        Slide(int(row["slide"]), row["title"], row["notebook"], row["how"])
+        for row in _rows("slides.csv")
+    ]
+
+
+def read_notebooks() -> list[dict[str, str]]:
+    """Return the notebooks in order: notebook, slides, minutes, what happens."""
+    return _rows("notebooks.csv")
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (HERE / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def notebooks_table(folder: str = "") -> str:
@@ -43,14 +54,13 @@ def notebooks_table(folder: str = "") -> str:
         folder: what stands before a file's name in a link.
     """
     lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
-    with (HERE / "notebooks.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            name, what = row["notebook"], row["what happens"]
-            if notebook_path(name).exists():
-                name = f"[{name}]({folder}{name}.ipynb)"
-            else:
-                what += " (not yet built)"
-            lines.append(f"| {name} | {row['slides']} | {row['minutes']} | {what} |")
+    for row in read_notebooks():
+        name, what = row["notebook"], row["what happens"]
+        if notebook_path(name).exists():
+            name = f"[{name}]({folder}{name}.ipynb)"
+        else:
+            what += " (not yet built)"
+        lines.append(f"| {name} | {row['slides']} | {row['minutes']} | {what} |")
     return "\n".join(lines)
 
 

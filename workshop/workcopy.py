@@ -31,10 +31,15 @@ def quiet_settings() -> None:
 
 def lab_options(folder: Path) -> list[str]:
     """Return the command line of JupyterLab: loopback, its own token, the index first."""
+    root = ["--allow-root"] if os.geteuid() == 0 else []  # containers often run as root
     return [
+        *root,
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.ip=127.0.0.1",
         "--LabApp.default_url=/lab/tree/00_index.ipynb",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.news_url=None",
+        "--LabApp.extension_manager=readonly",
+        "--ServerApp.jpserver_extensions={'jupyterlab_jupytext': False}",
+        "--ServerApp.log_level=WARN",
     ]

@@ -1,0 +1,1 @@
+"""Tests of the workbook: what a user touches, from outside."""

@@ -1,0 +1,48 @@
+"""How pytest runs here: always in the sandbox, one notebook to a worker."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from workshop import headless
+
+
+def pytest_configure(config: Any) -> None:
+    """Forget everything real before the first test, in each worker."""
+    headless.force_sandbox()
+
+
+class Scheduling(LoadScopeScheduling):
+    """Give a worker whole files: the cells of a notebook share a kernel.
+
+    The runs in other worlds are the long ones, and each stands alone. (pytest-xdist 3.8 has marks
+    for this, `--dist=loadgroup`; pytest 9.2 does not see them.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::")[0]
+        return nodeid if path.endswith("test_worlds.py") else path
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Scheduling:
+    """Distribute tests by file, as `Scheduling` says."""
+    return Scheduling(config, log)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: Any) -> Any:
+    """Give this worker an Airflow of its own, in the world `talk`, warm."""
+    from workshop import lab, start
+
+    start("talk")
+    lab.wait_until_warm()
+    return lab.current()
+
+
+@pytest.fixture
+def work_in(tmp_path: Path, monkeypatch: Any) -> Path:
+    """Run a test in an empty folder, as a learner's working copy is one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

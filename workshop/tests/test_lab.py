@@ -1,0 +1,156 @@
+"""The lab from outside: one private Airflow a process, nothing left behind, nothing touched."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop.lab import PREFIX, sandbox_environment
+
+START = "from workshop import lab, start\nstart('talk')\n"
+RUN = START + "lab.wait_until_warm()\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a temporary folder of the test's own, with a blank and a ż in its name."""
+    made = tmp_path / "a blank and ż"
+    made.mkdir()
+    return made
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    return sandbox_environment() | {"TMPDIR": str(folder), "WORKSHOP_HEADLESS": "1"} | more
+
+
+def python(code: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program whose temporary folder is the given one."""
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment(folder, **more), cwd=folder,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def homes(folder: Path) -> list[str]:
+    """Return the homes in a temporary folder, those of running processes too."""
+    return sorted(path.name for path in folder.glob(f"{PREFIX}*"))
+
+
+def test_it_runs_in_a_folder_with_a_blank_and_leaves_nothing(folder: Path) -> None:
+    done = python(
+        RUN + "from workshop.slides import Builder\nnames = {}\nBuilder(names).catch_up(47)\n"
+        "run = names['dag'].test()\nprint(run.state)\nimport os\nprint(os.environ['AIRFLOW_HOME'])",
+        folder,
+    )
+    assert done.returncode == 0, done.stderr
+    *_, state, home = done.stdout.splitlines()
+    assert state == "success"
+    assert Path(home).parent == folder
+    assert list(folder.iterdir()) == []
+
+
+def test_airflow_imported_first_is_one_sentence(folder: Path) -> None:
+    done = python(
+        "import os\nos.environ['AIRFLOW_HOME'] = os.getcwd()\nimport airflow\n"
+        "from workshop import start\nfrom workshop.problem import Problem\n"
+        "try:\n    start()\nexcept Problem as problem:\n    print(problem)",
+        folder,
+    )
+    assert "Restart the kernel" in done.stdout, done.stderr
+    assert homes(folder) == []
+
+
+def test_the_reader_s_own_airflow_is_not_touched(folder: Path) -> None:
+    own = folder / "airflow"
+    own.mkdir()
+    (own / "airflow.cfg").write_text("[core]\n")
+    before = [(path, path.stat().st_mtime_ns) for path in sorted(own.rglob("*"))]
+    done = python(
+        RUN + "import os\nassert os.environ['AIRFLOW_HOME'] != os.getcwd() + '/airflow'\n"
+        "assert 'AIRFLOW__CORE__EXECUTOR' not in os.environ",
+        folder, AIRFLOW_HOME=str(own), AIRFLOW__CORE__EXECUTOR="CeleryExecutor",
+        HOME=str(own),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [(path, path.stat().st_mtime_ns) for path in sorted(own.rglob("*"))] == before
+
+
+def test_what_a_killed_process_left_goes_with_the_next(folder: Path) -> None:
+    code = START + "print('ready', flush=True)\nimport time\ntime.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment(folder), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        while "ready" not in (line := process.stdout.readline()):
+            assert line, "it ended early"
+        (running,) = homes(folder)
+        # Another process starts and ends meanwhile: it must leave this home alone.
+        assert python(START, folder).returncode == 0
+        assert homes(folder) == [running]
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+    assert homes(folder) == [running]
+    assert python(START, folder).returncode == 0
+    assert homes(folder) == []
+
+
+def test_real_credentials_do_not_reach_the_sandbox(folder: Path) -> None:
+    done = python(
+        RUN + "import os\nfrom workshop.lab import DAG_VARIABLES\n"
+        "print([os.environ[name] for name in DAG_VARIABLES])",
+        folder,
+        GCPSPY_SLACK_WEBHOOK="https://hooks.example.com/services/real",
+        GCPSPY_RECIPIENT_EMAIL="real@example.com",
+        AIRFLOW_CONN_SMTP_DEFAULT="smtp://mail.example.com",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "real" not in done.stdout
+    assert "mail.example.com" not in done.stdout
+
+
+def test_loopback_never_goes_through_a_proxy(folder: Path) -> None:
+    done = python(
+        RUN + "import os, requests\nfrom workshop import slack_message\n"
+        "url = os.environ['GCPSPY_SLACK_WEBHOOK']\n"
+        "print(requests.post(url, json={'text': 'x'}, timeout=9).text)",
+        folder,
+        http_proxy="http://127.0.0.1:9",
+        HTTP_PROXY="http://127.0.0.1:9",
+        NO_PROXY="intranet.example.com",
+    )
+    assert done.stdout.endswith("ok\n"), done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(folder: Path) -> None:
+    folder.chmod(0o500)
+    code = (
+        "import tempfile\ntempfile.tempdir = "
+        f"{str(folder)!r}\nfrom workshop import start\nfrom workshop.problem import Problem\n"
+        "try:\n    start()\nexcept Problem as problem:\n    print(problem)"
+    )
+    done = python(code, Path(tempfile.gettempdir()))
+    folder.chmod(0o700)
+    assert "set TMPDIR" in done.stdout, done.stderr
+
+
+def test_a_failing_task_is_tried_again_at_once(lab: Any, monkeypatch: Any) -> None:
+    """The talk's one retry waits five minutes by default; the workbook's runs do not."""
+    from workshop import show
+    from workshop.slides import Builder
+
+    names: dict[str, Any] = {}
+    builder = Builder(names)
+    builder.catch_up(25)
+    builder.write(
+        25, "list_instances",
+        'bash_task = BashOperator(task_id="fails", bash_command="exit 3", dag=dag)\n',
+    )  # fmt: skip
+    run = names["dag"].test()
+    assert run.state == "failed"
+    assert show.tasks(run).to_dict("records") == [{"task": "fails", "state": "failed", "tries": 2}]

@@ -1,0 +1,288 @@
+"""The stand-ins: a gcloud, a Slack endpoint and a mail server that behave as the real ones do."""
+
+import json
+import os
+import smtplib
+import subprocess
+import urllib.parse
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from workshop import gcloud, sandbox
+from workshop.problem import Problem
+
+# Printed by Google Cloud CLI 528.0.0 for one small world.
+RECORDED = {
+    "sql": """\
+NAME               DATABASE_VERSION  LOCATION        TIER              PRIMARY_ADDRESS  PRIVATE_ADDRESS  STATUS
+orders-db          MYSQL_5_7         europe-west1-b  db-n1-standard-1  35.187.10.1      -                RUNNABLE
+orders-db-replica  POSTGRES_9_6      us-central1-a   db-f1-micro       35.187.10.2      -                STOPPED
+""",
+    "spanner": """\
+NAME    DISPLAY_NAME  CONFIG                 NODE_COUNT  PROCESSING_UNITS  STATE  INSTANCE_TYPE
+ledger  Ledger        regional-europe-west1  1           1000              READY
+""",
+    "bigtable": """\
+NAME       DISPLAY_NAME  STATE
+events-bt  Events Bt     READY
+""",
+    "compute": """\
+NAME     ZONE            MACHINE_TYPE   PREEMPTIBLE  INTERNAL_IP  EXTERNAL_IP  STATUS
+bastion  europe-west1-b  n1-standard-1               10.132.0.5                TERMINATED
+web-2    us-east1-c      n1-standard-1  true         10.142.0.4   35.205.0.4   RUNNING
+""",
+}
+WORLD = """\
+project: recorded
+services:
+  sql:
+    - {name: orders-db, zone: europe-west1-b, tier: db-n1-standard-1, address: 35.187.10.1}
+    - {name: orders-db-replica, databaseVersion: POSTGRES_9_6, address: 35.187.10.2, state: STOPPED}
+  spanner: [{name: ledger, displayName: Ledger, config: regional-europe-west1}]
+  bigtable: [{name: events-bt, displayName: Events Bt}]
+  compute:
+    - {name: web-2, zone: us-east1-c, preemptible: true, internalIP: 10.142.0.4, externalIP: 35.205.0.4}
+    - {name: bastion, zone: europe-west1-b, internalIP: 10.132.0.5, status: TERMINATED}
+"""
+SERVICES = tuple(gcloud.COLUMNS)
+
+
+@pytest.fixture
+def enter(lab: Any, work_in: Path) -> Any:
+    """Return a function that enters a world given as YAML."""
+
+    def enter(text: str) -> str:
+        (work_in / "worlds").mkdir(exist_ok=True)
+        (work_in / "worlds" / "mine.yaml").write_text(text, encoding="utf-8")
+        return sandbox.enter("mine")
+
+    return enter
+
+
+def ask(*words: str) -> tuple[str, str, int]:
+    """Return what the gcloud on PATH prints on stdout and stderr, and its exit status."""
+    done = subprocess.run(["gcloud", *words], capture_output=True, text=True, timeout=30)
+    return done.stdout, done.stderr, done.returncode
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_gcloud_prints_what_the_real_one_printed(enter: Any, service: str) -> None:
+    enter(WORLD)
+    assert ask(service, "instances", "list") == (RECORDED[service], "", 0)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_gcloud_prints_names_and_json(enter: Any, service: str) -> None:
+    enter(WORLD)
+    names = [line.split()[0] for line in RECORDED[service].splitlines()[1:]]
+    out, err, status = ask(service, "instances", "list", "--format=value(name)")
+    assert (out.split(), err, status) == (names, "", 0)
+    out, err, status = ask("--project=other", service, "instances", "list", "--format", "json")
+    listed = json.loads(out)
+    assert [instance["name"].rsplit("/", 1)[-1] for instance in listed] == names
+    assert (err, status) == ("", 0)
+    if service in ("spanner", "bigtable"):
+        assert listed[0]["name"].startswith("projects/other/instances/")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_gcloud_with_nothing_there(lab: Any, service: str) -> None:
+    sandbox.enter("empty")
+    assert ask(service, "instances", "list") == ("", "Listed 0 items.\n", 0)
+    assert ask(service, "instances", "list", "--format=json") == ("[]\n", "", 0)
+    assert ask(service, "instances", "list", "--format=value(name)")[0] == ""
+
+
+def test_gcloud_denied(enter: Any) -> None:
+    faults = ", ".join(f"{service}: denied" for service in SERVICES)
+    enter(WORLD + f"faults: {{{faults}}}\n")
+    for service in ("sql", "spanner", "bigtable"):
+        out, err, status = ask(service, "instances", "list")
+        assert (out, status) == ("", 1)
+        assert err.startswith(f"ERROR: (gcloud.{service}.instances.list) ")
+        assert err.count("\n") == 1
+    warning = (
+        "WARNING: Some requests did not succeed.\n"
+        " - Required 'compute.instances.list' permission for 'projects/recorded'\n\n"
+    )
+    assert ask("compute", "instances", "list") == ("", warning + "Listed 0 items.\n", 0)
+    assert ask("compute", "instances", "list", "--format=json")[::2] == ("[]\n", 0)
+    assert ask("spanner", "instances", "list", "--format=json")[::2] == ("[]\n", 1)
+
+
+def test_gcloud_without_credentials(enter: Any) -> None:
+    enter(WORLD + "faults: {sql: no_credentials}\n")
+    out, err, status = ask("sql", "instances", "list")
+    assert (out, status) == ("", 1)
+    assert len(err.splitlines()) == 12
+    assert err.endswith("to select an already authenticated account to use.\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "sql", "sql instances delete", "sql instances list x", "sql instances list --format=yaml"],
+)
+def test_gcloud_says_that_it_is_a_stand_in(lab: Any, line: str) -> None:
+    sandbox.enter("talk")
+    out, err, status = ask(*line.split())
+    assert (out, status) == ("", 2)
+    assert "stand-in" in err
+
+
+def test_gcloud_sees_an_edit_at_once(enter: Any, work_in: Path) -> None:
+    enter(WORLD)
+    path = work_in / "worlds" / "mine.yaml"
+    path.write_text(WORLD.replace("events-bt", "renamed"), encoding="utf-8")
+    assert ask("bigtable", "instances", "list", "--format=value(name)")[0] == "renamed\n"
+    path.write_text("services: [", encoding="utf-8")
+    out, err, status = ask("bigtable", "instances", "list")
+    assert (out, status) == ("", 1)
+    assert "mine.yaml, line " in err
+
+
+@pytest.mark.parametrize("name", ["talk", "quiet", "empty", "busy", "denied"])
+def test_the_worlds_of_the_package(lab: Any, name: str) -> None:
+    said = sandbox.enter(name)
+    assert said.startswith(f"Sandbox, world '{name}': ")
+    assert "stand-ins" in said
+    assert ask("compute", "instances", "list")[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("services: {sql: [\n", "mine.yaml, line 2"),
+        ("just text", "a world has the keys"),
+        ("services: {sqk: []}", "there is no service 'sqk'"),
+        ("services: {sql: [{tier: x}]}", "needs a name"),
+        ("services: {sql: [orders-db]}", "needs a name"),
+        ("services: {}\nfaults: {sql: broken}", "there is no fault 'sql: broken'"),
+        ("services: {}\nfaults: {slack: 418}", "there is no fault 'slack: 418'"),
+        ("services: {}\nfaults: [sql]", "write the faults as"),
+    ],
+)
+def test_a_broken_world_is_one_sentence(enter: Any, text: str, sentence: str) -> None:
+    with pytest.raises(Problem, match="The world 'mine' cannot be used") as raised:
+        enter(text)
+    assert sentence in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_an_unknown_world_names_those_there_are(lab: Any) -> None:
+    with pytest.raises(Problem, match="busy, denied, empty, quiet, talk"):
+        sandbox.enter("atlantis")
+
+
+def webhook() -> str:
+    return os.environ["GCPSPY_SLACK_WEBHOOK"]
+
+
+def post(data: Any, url: str | None = None, kind: str = "application/json") -> tuple[int, str]:
+    """Return status and text of Slack's answer."""
+    answer = requests.post(url or webhook(), data=data, headers={"Content-type": kind}, timeout=10)
+    return answer.status_code, answer.text
+
+
+def test_slack_takes_messages(lab: Any) -> None:
+    sandbox.enter("talk")
+    assert post(json.dumps({"text": "hello"})) == (200, "ok")
+    assert post(json.dumps({"attachments": [{"text": "a"}]})) == (200, "ok")
+    form = urllib.parse.urlencode({"payload": json.dumps({"text": "form"})})
+    assert post(form, kind="application/x-www-form-urlencoded") == (200, "ok")
+    assert sandbox.slack_message().text == "form"
+    assert list(sandbox.arrived()["title"]) == ["hello", "a", "form"]
+
+
+def test_slack_refuses_what_is_wrong(lab: Any) -> None:
+    sandbox.enter("talk")
+    assert post("{") == (400, "invalid_payload")
+    assert post("[]") == (400, "invalid_payload")
+    assert post("nothing", kind="application/x-www-form-urlencoded") == (400, "invalid_payload")
+    assert post("{}") == (400, "no_text")
+    assert post(json.dumps({"text": "x"}), webhook() + "x") == (403, "invalid_token")
+    other = webhook().replace("/services/T0SPY", "/services/T1")
+    assert post(json.dumps({"text": "x"}), other) == (404, "no_service")
+    assert sandbox.arrived().empty
+
+
+@pytest.mark.parametrize("status", sorted(sandbox.FAULT_ANSWERS))
+def test_slack_fails_on_demand(enter: Any, status: int) -> None:
+    enter(f"services: {{}}\nfaults: {{slack: {status}}}\n")
+    answer = requests.post(webhook(), json={"text": "x"}, timeout=10)
+    assert (answer.status_code, answer.text) == (status, sandbox.FAULT_ANSWERS[status])
+    assert ("Retry-After" in answer.headers) == (status == 429)
+
+
+def test_slack_s_secret_is_in_no_picture(lab: Any) -> None:
+    sandbox.enter("talk")
+    post(json.dumps({"text": "x"}))
+    secret = webhook().rsplit("/", 1)[-1]
+    message = sandbox.slack_message()
+    assert secret not in repr(message) + message._repr_html_()
+    assert secret not in json.dumps(sandbox.received())
+
+
+def test_what_arrives_is_escaped(lab: Any) -> None:
+    sandbox.enter("talk")
+    bad = "<script>alert(1)</script> <img src=x onerror=alert(1)> <!channel> `<b>`"
+    post(json.dumps({"text": bad, "attachments": [
+        {"color": "red;background:url(x)", "pretext": bad, "fields": [{"title": bad, "value": bad}]}
+    ]}))  # fmt: skip
+    shown = sandbox.slack_message()._repr_html_()
+    mail = sandbox.Mail("<b>a@example.com", ("o@example.com",), bad, f"<b>fine</b><br>{bad}")
+    for markup in (shown, mail._repr_html_()):
+        assert "<script" not in markup
+        assert "<img" not in markup
+        assert "&lt;script&gt;" in markup
+    assert "url(x)" not in shown
+    assert "<b>fine</b><br>" in mail._repr_html_()
+
+
+def test_a_message_of_a_strange_shape_is_shown_all_the_same(lab: Any) -> None:
+    sandbox.enter("talk")
+    for payload in ({"text": 3}, {"text": "x", "attachments": [{"fields": [{}]}]}):
+        assert post(json.dumps(payload)) == (200, "ok")
+        assert "<div" in sandbox.slack_message()._repr_html_()
+
+
+def test_the_mail_server_takes_a_mail(lab: Any) -> None:
+    sandbox.enter("talk")
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = "Żółw", "a@example.com", "b@example.com"
+    message.set_content("plain")
+    message.add_alternative("<b>Cloud SQL</b>:<br>gęś<br>", subtype="html")
+    address = urllib.parse.urlsplit(os.environ["AIRFLOW_CONN_SMTP_DEFAULT"])
+    assert address.hostname == "127.0.0.1"
+    with smtplib.SMTP(address.hostname, address.port or 0, timeout=10) as server:
+        server.send_message(message)
+    got = sandbox.mail()
+    assert (got.sender, got.recipients) == ("a@example.com", ("b@example.com",))
+    assert (got.subject, got.html) == ("Żółw", "<b>Cloud SQL</b>:<br>gęś<br>")
+    assert repr(got).splitlines()[-2:] == ["Cloud SQL:", "gęś"]
+
+
+def test_a_mail_server_that_is_down_refuses(enter: Any) -> None:
+    enter("services: {}\nfaults: {mail: down}\n")
+    address = urllib.parse.urlsplit(os.environ["AIRFLOW_CONN_SMTP_DEFAULT"])
+    with pytest.raises(ConnectionRefusedError):
+        smtplib.SMTP(address.hostname or "", address.port or 0, timeout=5)
+
+
+def test_looking_too_early_is_one_sentence(lab: Any) -> None:
+    sandbox.enter("talk")
+    for look in (sandbox.slack_message, sandbox.mail):
+        with pytest.raises(Problem, match="Run the DAG first"):
+            look()
+
+
+def test_the_real_world_says_what_is_missing(lab: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("GCPSPY_WORLD", "real")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("GCPSPY_SLACK_WEBHOOK")
+    with pytest.raises(Problem, match="no GCPSPY_SLACK_WEBHOOK") as raised:
+        sandbox.use_real()
+    assert "GCPSPY_WORLD" in str(raised.value)

@@ -1,0 +1,126 @@
+"""Pictures, tables and logs of a DagRun."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from workshop import sandbox, show
+from workshop.slides import Builder
+
+
+@pytest.fixture(scope="module")
+def built(lab: Any) -> tuple[Any, Any]:
+    """Return the whole DAG and a run of it in the world `talk`."""
+    sandbox.enter("talk")
+    names: dict[str, Any] = {}
+    Builder(names).catch_up(47)
+    return names["dag"], names["dag"].test()
+
+
+def test_a_dag_as_text_and_picture(built: tuple[Any, Any]) -> None:
+    picture = show.draw(built[0])
+    lines = repr(picture).splitlines()
+    assert lines[0] == "gcp_spy"
+    assert lines[1:9] == ["tasks", *sorted(lines[2:9])]
+    assert "  prepare_email_task -> send_email" in lines
+    assert len(lines[lines.index("edges") + 1 :]) == 9
+    markup = picture._repr_html_()
+    assert 'alt="Graph of the DAG gcp_spy: 7 tasks, 9 dependencies"' in markup
+    assert "<script" not in markup
+    assert picture.svg.count('class="node"') == 7
+    assert picture.svg.count('class="edge"') == 9
+
+
+def test_a_run_shows_states(built: tuple[Any, Any]) -> None:
+    text = repr(show.draw(built[1]))
+    assert text.startswith("gcp_spy [success]\n")
+    assert "  send_email [success]" in text
+    assert show.draw(built[1]).svg.count(show.STATE_COLORS["success"]) >= 7
+
+
+def test_drawing_twice_gives_the_same(built: tuple[Any, Any]) -> None:
+    assert show.draw(built[0]).svg == show.draw(built[0]).svg
+
+
+def test_colours_are_airflow_s_own() -> None:
+    from airflow.utils.state import State
+    from matplotlib.colors import to_hex
+
+    own = {str(state): to_hex(color) for state, color in State.state_color.items() if state}
+    assert {state: own[state] for state in show.STATE_COLORS} == show.STATE_COLORS
+
+
+def test_names_are_escaped() -> None:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG
+
+    with DAG("a.b-c") as dag:
+        EmptyOperator(task_id="x.y-z")
+    assert "x.y&#45;z" in show.draw(dag).svg or "x.y-z" in show.draw(dag).svg
+
+
+def test_tasks(built: tuple[Any, Any]) -> None:
+    frame = show.tasks(built[1])
+    assert list(frame.columns) == ["task", "state", "tries"]
+    assert list(frame["task"]) == sorted(built[0].task_ids)
+    assert set(frame["tries"]) == {1}
+    assert (show.tasks(built[1], times=True)["seconds"] >= 0).all()
+
+
+def test_xcoms(built: tuple[Any, Any]) -> None:
+    frame = show.xcoms(built[1])
+    assert list(frame.columns) == ["task", "key", "value", "type", "bytes"]
+    row = frame.set_index("task").loc["gcp_service_list_instances_sql"]
+    assert row["value"] == "orders-db orders-db-replica reporting-pg"
+    assert (row["key"], row["type"], row["bytes"]) == ("return_value", "str", 42)
+
+
+def test_logs_hold_no_times_and_no_folders(built: tuple[Any, Any], capsys: Any, lab: Any) -> None:
+    show.logs(built[1])
+    printed = capsys.readouterr().out
+    assert printed.count("── ") == 7
+    assert "bash', '-c', \"gcloud sql instances list" in printed
+    assert str(lab.home) not in printed
+    assert "/tmp" not in printed
+    assert str(pd.Timestamp.now().year) not in printed.replace("training-of-may", "")
+
+
+def test_a_failing_task_logs_its_reason(lab: Any, capsys: Any) -> None:
+    names: dict[str, Any] = {}
+    builder = Builder(names)
+    builder.catch_up(32)
+    builder.write(
+        32, "send_slack_msg", "def send_slack_msg(**context):\n    print('so far')\n    1 / 0\n"
+    )
+    run = names["dag"].test()
+    capsys.readouterr()
+    show.logs(run, "send_slack_msg_task")
+    printed = capsys.readouterr().out
+    assert printed.count("── send_slack_msg_task, try") == 2
+    assert "so far" in printed
+    assert "ZeroDivisionError: division by zero" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_task_that_fails_in_its_template_logs_its_reason(lab: Any, capsys: Any) -> None:
+    names: dict[str, Any] = {}
+    builder = Builder(names)
+    builder.catch_up(25)
+    builder.write(
+        25, "list_instances",
+        'bash_task = BashOperator(task_id="t", bash_command="echo {{ 1 / 0 }}", dag=dag)\n',
+    )  # fmt: skip
+    run = names["dag"].test()
+    capsys.readouterr()
+    show.logs(run)
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_a_figure_has_its_bars_as_text() -> None:
+    bill = pd.Series({"Compute Engine": 208.05, "Spanner": 2628.0})
+    figure = show.figure(bill.plot.barh(), "What it costs")
+    assert repr(figure) == "What it costs\n  Compute Engine: 208.05\n  Spanner: 2628"
+    assert 'alt="What it costs"' in figure._repr_html_()
+    again = show.figure(bill.plot.barh(), "What it costs")
+    assert again.svg == figure.svg

@@ -1,0 +1,75 @@
+"""papermill runs each notebook in other worlds; what it did there is known beforehand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop import headless
+from workshop.slides import NOTEBOOKS
+
+NOTHING = "Listed 0 items."
+DENIED = (
+    "ERROR: (gcloud.spanner.instances.list) User [spy@example.com] does not have permission to "
+    "access projects instance [spy-demo] (or it may not exist): The caller does not have permission"
+)
+TITLES = {
+    "sql": "Cloud SQL",
+    "spanner": "Spanner",
+    "bigtable": "BigTable",
+    "compute": "Compute Engine",
+}
+# What each list task pushes in each world.
+WORLDS = {
+    "quiet": {"sql": "orders-db", "spanner": NOTHING, "bigtable": NOTHING, "compute": "web-1"},
+    "denied": {"sql": "orders-db", "spanner": DENIED, "bigtable": "events-bt", "compute": "web-1"},
+    "empty": dict.fromkeys(TITLES, NOTHING),
+    "busy": {
+        "sql": "orders-db",
+        "spanner": "ledger",
+        "bigtable": "events-bt",
+        "compute": " ".join(sorted(f"worker-{number}" for number in range(1, 501))),
+    },
+}
+RUNS = [(path.stem, world) for path in sorted(NOTEBOOKS.glob("*.ipynb")) for world in
+        ("quiet", "denied")]  # fmt: skip
+RUNS += [("06_the_whole_dag", "empty"), ("06_the_whole_dag", "busy")]
+
+
+def expected_fields(world: str) -> list[tuple[str, list[str]]]:
+    """Return each service's title and names, those with instances first."""
+    pushed = [(TITLES[service], line) for service, line in WORLDS[world].items()]
+    fields = [(title, [] if line == NOTHING else line.split(" ")) for title, line in pushed]
+    return sorted(fields, key=lambda field: not field[1])
+
+
+@pytest.mark.parametrize(("notebook", "world"), RUNS)
+def test_a_notebook_in_another_world(notebook: str, world: str, tmp_path: Path) -> None:
+    results = headless.run_in_world(
+        NOTEBOOKS / f"{notebook}.ipynb", world, tmp_path / f"{notebook}.ipynb"
+    )
+    runs = [run for run in json.loads(results.read_text("utf-8")) if run["world"] == world]
+    last: dict[str, Any] = runs[-1]
+
+    assert {run["state"] for run in runs} == {"success"}
+    assert set(last["tasks"].values()) == {"success"}
+    pushed = {xcom["task_id"]: xcom["value"] for xcom in last["xcoms"]}
+    for service, line in WORLDS[world].items():
+        assert pushed[f"gcp_service_list_instances_{service}"] == line
+
+    fields = expected_fields(world)
+    if "send_slack_msg_task" in last["tasks"]:
+        green, blue = last["slack"][-1]["attachments"]
+        assert [(f["title"], f["value"]) for f in green["fields"] + blue["fields"]] == [
+            (title, "".join(f"`{name}`\n" for name in names) or "-") for title, names in fields
+        ]
+        assert len(blue["fields"]) == sum(not names for _, names in fields)
+    if "send_email" in last["tasks"]:
+        mail = last["mails"][-1]
+        assert mail["to"] == ["ops@example.com"]
+        assert mail["html"] == "".join(
+            f"<b>{title}</b>:<br>" + "".join(f"{name}<br>" for name in names or ["-"]) + "<br>"
+            for title, names in fields
+        )
+    assert len(last["tasks"]) == {"03_list_instances": 4, "04_slack": 5}.get(notebook, 7)
