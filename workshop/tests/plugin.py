@@ -14,7 +14,7 @@ def pytest_configure(config: Any) -> None:
     headless.force_sandbox()
 
 
-class Scheduling(LoadScopeScheduling):
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Give a worker whole files: the cells of a notebook share a kernel.
 
     The runs in other worlds are the long ones, and each stands alone. (pytest-xdist 3.8 has marks
