@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import time
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def as_html(notebook: Path) -> Path:
     exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="", mermaid_js_url="")
     exporter.exclude_anchor_links = True
     text, _ = exporter.from_filename(str(notebook))
+    text = text.replace('href="00_index.ipynb"', 'href="index.html"')
+    text = re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', text)
     out = notebook.with_suffix(".html")
     out.write_text(text, encoding="utf-8")
     return out

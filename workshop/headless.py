@@ -10,6 +10,11 @@ from workshop.lab import BUILD, sandbox_environment
 from workshop.problem import Problem
 
 SECONDS_A_CELL = 120
+KERNEL_CONFIG = """\
+c = get_config()
+c.IPKernelApp.log_level = 40  # without this every kernel warns that it talks over TCP
+c.InteractiveShellApp.extensions = ["workshop.slides"]
+"""
 
 
 def force_sandbox() -> None:
@@ -23,9 +28,7 @@ def own_folders() -> dict[str, str]:
     """Return the variables that keep Jupyter and IPython out of the reader's home."""
     profile = BUILD / "ipython" / "profile_default"
     profile.mkdir(parents=True, exist_ok=True)
-    # Without this every kernel warns that it talks over TCP, which is loopback's here.
-    config = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
-    (profile / "ipython_kernel_config.py").write_text(config, encoding="utf-8")
+    (profile / "ipython_kernel_config.py").write_text(KERNEL_CONFIG, encoding="utf-8")
     return {
         "IPYTHONDIR": str(BUILD / "ipython"),
         "JUPYTER_CONFIG_DIR": str(BUILD / "jupyter" / "config"),

@@ -25,6 +25,12 @@ from workshop.problem import Problem
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 PREFIX = "gcp_spy-"
+NOT_STARTED = (
+    "The workbook has not started in this kernel: run the notebook's first cells, those up to "
+    "start(world), then this one again."
+)
+WARMING_SECONDS = 5.0  # about what it takes on two cores; only a progress bar depends on it
+BAR_STEP = 0.2
 REAL = "GCPSPY_WORLD"
 DAG_VARIABLES = ("GCPSPY_SLACK_WEBHOOK", "GCPSPY_RECIPIENT_EMAIL", "AIRFLOW_CONN_SMTP_DEFAULT")
 
@@ -95,7 +101,7 @@ def current() -> Lab:
         Problem: there is none yet.
     """
     if not _lab:
-        raise Problem("The workbook has not started here: run the notebook's first cells first.")
+        raise Problem(NOT_STARTED)
     return _lab
 
 
@@ -103,16 +109,24 @@ def wait_until_warm() -> None:
     """Return when Airflow is warm: a second run in that time would disturb the warming."""
     if not _warming or not _warming.is_alive():
         return
-    shown = False
-    while _warming.is_alive():
-        _warming.join(timeout=0.5)
-        if _warming.is_alive() and os.environ.get("WORKSHOP_HEADLESS") is None:
-            print("." if shown else "Airflow is starting, once a notebook ", end="", flush=True)
-            shown = True
-    if shown:
-        from IPython.display import clear_output
+    if "WORKSHOP_HEADLESS" in os.environ:
+        _warming.join()
+        return
+    from IPython.display import clear_output, display
+    from ipywidgets import IntProgress, Layout
 
-        clear_output(wait=True)
+    bar = IntProgress(
+        description="Airflow starts, once a notebook",
+        max=round(WARMING_SECONDS / BAR_STEP),
+        style={"description_width": "initial"},
+        layout=Layout(width="32em"),
+    )
+    display(bar)
+    while _warming.is_alive():
+        _warming.join(timeout=BAR_STEP)
+        bar.value += 1
+    bar.close()
+    clear_output(wait=True)
 
 
 def prepared_database() -> Path:

@@ -283,8 +283,9 @@ def enter(name: str) -> str:
     os.environ.update(zip(DAG_VARIABLES, values, strict=True))
     count = sum(len(instances) for instances in world["services"].values())
     faults = ", ".join(f"{what} {fault}" for what, fault in sorted(world["faults"].items()))
+    own = "" if path.parent == WORLDS else f" (your file worlds/{path.name})"
     return (
-        f"Sandbox, world '{name}': {count} instances in four services"
+        f"Sandbox, world '{name}'{own}: {count} instances in four services"
         f"{', faults: ' + faults if faults else ''}.\n"
         "gcloud, Slack and the mail server are stand-ins on this machine; nothing leaves it."
     )

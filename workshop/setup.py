@@ -25,6 +25,19 @@ def run(*command: str) -> bool:
     return subprocess.call([str(part) for part in command], cwd=ROOT) == 0
 
 
+def run_with_dots(*command: str) -> bool:
+    """Run a long command that is silent unless it fails, with a dot every other second."""
+    process = subprocess.Popen([str(part) for part in command], cwd=ROOT)
+    while True:
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            print(".", end="", flush=True)
+        else:
+            print(flush=True)
+            return process.returncode == 0
+
+
 def fitting_python() -> str:
     """The path of a Python that the lock has packages for: this one, or one on PATH."""
     names = ["python{}.{}".format(*version) for version in FITTING]
@@ -89,24 +102,24 @@ def make_venv(python: str, uv: Optional[str]) -> Optional[str]:
 def install(uv: Optional[str]) -> None:
     """Install exactly what the lock names, then this package in place."""
     if uv:
-        pip = [uv, "pip", "install", "--python", PYTHON, "--compile-bytecode"]
+        pip = [uv, "pip", "install", "--quiet", "--python", PYTHON, "--compile-bytecode"]
     else:
         print("uv could not be had, so pip does the work; that takes a minute or two.")
-        pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
-    fetched = run(*(pip + ["--require-hashes", "--requirement", LOCK]))
+        pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    fetched = run_with_dots(*(pip + ["--require-hashes", "--requirement", LOCK]))
     if not fetched:
         stop(
             "a package could not be fetched; its name stands above. "
             "Is the network there? Run make again to go on from here."
         )
-    if not run(*(pip + ["--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT])):
+    if not run(*(pip + ["--no-deps", "--no-build-isolation", "--editable", ROOT])):
         stop("the package workshop could not be installed into .venv; the reason stands above.")
 
 
 def main() -> None:
     """Make `.venv` and what every notebook starts from; the stamp names this folder."""
     uv = shutil.which("uv")
-    print("Setting up in .venv: about 250 packages, once.", flush=True)
+    print("Setting up in .venv, once: about 230 packages, 1 GB on disk.", end="", flush=True)
     uv = make_venv(fitting_python(), uv)
     install(uv)
     if not run(PYTHON, "-m", "workshop", "prepare"):

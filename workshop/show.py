@@ -11,6 +11,7 @@ import graphviz
 import pandas as pd
 
 from workshop.lab import current
+from workshop.problem import Problem
 
 # Airflow's own state colours (airflow.utils.state.State.state_color), lightened behind the text;
 # the state is also written out, for those who see colours differently and for print.
@@ -57,6 +58,8 @@ def draw(what: Any) -> Picture:
         what: a DAG, or the DagRun that `dag.test()` returned.
     """
     is_run = hasattr(what, "run_id")
+    if not is_run and not hasattr(what, "tasks"):
+        raise Problem(f"draw() shows a DAG or a DagRun, not a {type(what).__name__}.")
     states, dag = (_states(what), what.dag) if is_run else ({}, what)
     tasks = sorted(dag.tasks, key=lambda task: task.task_id)
     edges = sorted((task.task_id, below) for task in tasks for below in task.downstream_task_ids)
@@ -170,6 +173,11 @@ def xcoms(run: Any) -> pd.DataFrame:
 
 def _query(select: str, run: Any) -> pd.DataFrame:
     """Return rows of one DagRun from the metadata database, opened so that it cannot be changed."""
+    if not hasattr(run, "run_id"):
+        raise Problem(
+            "This shows a DagRun: write run = dag.test(), and give it run, "
+            f"not a {type(run).__name__}."
+        )
     where = "where dag_id = ? and run_id = ? order by task_id, map_index"
     order = ", key" if "xcom" in select else ""
     with closing(sqlite3.connect(f"file:{current().database}?mode=ro", uri=True)) as connection:
@@ -190,6 +198,7 @@ def logs(run: Any, task_id: str | None = None) -> None:
     """
     from workshop import tasklog
 
+    tasks(run)  # a sentence for what is no DagRun
     for (_, task, map_index, tries), lines in tasklog.of_run(run.run_id).items():
         if task_id in (None, task):
             index = "" if map_index == -1 else f", index {map_index}"

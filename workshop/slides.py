@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.lab import ROOT, current, wait_until_warm
+from workshop.lab import NOT_STARTED, ROOT, current, wait_until_warm
 from workshop.problem import Problem
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -253,6 +253,11 @@ def _count(number: int, what: str) -> str:
 _builder: Builder | None = None
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Know `%%slide` before the workbook starts, so that a cell run too early gets a sentence."""
+    shell.register_magic_function(_slide, "cell", "slide")
+
+
 def register(shell: Any) -> None:
     """Give a notebook its `%%slide`, and make cells that run a DAG wait until Airflow is warm."""
     global _builder
@@ -273,7 +278,9 @@ def catch_up(slide: int) -> None:
         Problem: the notebook has not started, or nothing is written up to that slide.
     """
     if not _builder:
-        raise Problem("The workbook has not started here: run the notebook's first cells first.")
+        raise Problem(NOT_STARTED)
+    if not isinstance(slide, int):
+        raise Problem("Write the slide's number: catch_up(31).")
     wait_until_warm()
     print(_builder.catch_up(slide))
 
@@ -281,7 +288,8 @@ def catch_up(slide: int) -> None:
 def _slide(line: str, cell: str) -> None:
     """Write one part of gcp_spy.py: `%%slide N part`."""
     slide, part = parse(line)
-    assert _builder
+    if not _builder:
+        raise Problem(NOT_STARTED)
     print(_builder.write(slide, part, cell))
 
 

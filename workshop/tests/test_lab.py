@@ -154,3 +154,50 @@ def test_a_failing_task_is_tried_again_at_once(lab: Any, monkeypatch: Any) -> No
     run = names["dag"].test()
     assert run.state == "failed"
     assert show.tasks(run).to_dict("records") == [{"task": "fails", "state": "failed", "tries": 2}]
+
+
+def test_the_real_world_is_used_when_asked_for(folder: Path) -> None:
+    """The reader's own gcloud, Slack and mail server; here played by this test."""
+    from workshop.sandbox import MailServer, Slack
+
+    slack, mail = Slack(), MailServer()
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "gcloud").write_text("#!/bin/sh\necho NAME\necho my-$1\n")
+    (programs / "gcloud").chmod(0o755)
+    done = python(
+        RUN + "from workshop.slides import Builder\nnames = {}\nBuilder(names).catch_up(47)\n"
+        "run = names['dag'].test()\nprint(run.state)\n",
+        folder, GCPSPY_WORLD="real", GCPSPY_SLACK_WEBHOOK=slack.webhook,
+        GCPSPY_RECIPIENT_EMAIL="me@example.com", AIRFLOW_CONN_SMTP_DEFAULT=mail.connection,
+        PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
+    )  # fmt: skip
+    assert done.stdout.startswith("REAL WORLD"), done.stderr
+    assert done.stdout.endswith("success\n")
+    assert "`my-sql`" in slack.messages[0].text
+    assert mail.mails[0].recipients == ("me@example.com",)
+
+
+def test_a_cell_run_before_the_start_is_one_sentence(folder: Path) -> None:
+    done = python(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\nshell.extension_manager.load_extension("
+        "'workshop.slides')\nshell.run_cell('%%slide 24 dag\\nx = 1')",
+        folder,
+    )
+    assert "run the notebook's first cells" in done.stdout, done.stderr
+    assert "Traceback" not in done.stdout
+
+
+def test_the_working_copy_is_never_overwritten(folder: Path, monkeypatch: Any) -> None:
+    from workshop import workcopy
+
+    monkeypatch.setattr(workcopy, "ROOT", folder)
+    copy = workcopy.make()
+    assert (copy / "worlds" / "talk.yaml").exists()
+    mine = copy / "04_slack.ipynb"
+    mine.write_text("mine")
+    (copy / "05_email.ipynb").unlink()
+    workcopy.make()
+    assert mine.read_text() == "mine"
+    assert (copy / "05_email.ipynb").exists()

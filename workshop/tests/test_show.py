@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from workshop import sandbox, show
+from workshop.problem import Problem
 from workshop.slides import Builder
 
 
@@ -124,3 +125,9 @@ def test_a_figure_has_its_bars_as_text() -> None:
     assert 'alt="What it costs"' in figure._repr_html_()
     again = show.figure(bill.plot.barh(), "What it costs")
     assert again.svg == figure.svg
+
+
+def test_what_is_no_run_is_one_sentence(built: tuple[Any, Any]) -> None:
+    for look in (show.draw, show.tasks, show.xcoms, show.logs):
+        with pytest.raises(Problem, match="not a NoneType"):
+            look(None)

@@ -128,3 +128,10 @@ def test_an_unknown_slide_or_part_is_one_sentence(line: str, sentence: str) -> N
 def test_catching_up_to_nothing_is_one_sentence(lab: Any) -> None:
     with pytest.raises(Problem, match="the first part is on slide 22"):
         Builder({}).catch_up(3)
+
+
+def test_catching_up_to_no_number_is_one_sentence() -> None:
+    from workshop import slides
+
+    with pytest.raises(Problem):
+        slides.catch_up("31")  # type: ignore[arg-type]
