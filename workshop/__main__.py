@@ -4,7 +4,6 @@ import argparse
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from workshop import lab
 from workshop.problem import Problem
@@ -70,15 +69,9 @@ def record_all() -> int:
 
 def lock() -> int:
     """renew requirements.lock from pyproject.toml, without the address of any index"""
-    uv = Path(sys.executable).with_name("uv")
-    return subprocess.call(
-        [
-            uv, "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes",
-            "--python-version", "3.11", "--no-header", "--no-annotate", "--group", "dev",
-            "pyproject.toml", "--output-file", "requirements.lock",
-        ],
-        cwd=lab.ROOT,
-    )  # fmt: skip
+    from workshop import lock as locked
+
+    return locked.renew()
 
 
 COMMANDS = {

@@ -10,7 +10,7 @@ import nbformat
 
 from workshop import headless, talk
 from workshop.lab import ROOT
-from workshop.slides import FILE_NAME, NOTEBOOKS, assemble, read_steps
+from workshop.slides import FILE_NAME, NOTEBOOKS, Step, assemble, read_steps
 
 DAG_FILE = ROOT / "dags" / FILE_NAME
 README = ROOT / "README.md"
@@ -19,9 +19,9 @@ RULES = Path(__file__).with_name("nbval.cfg")
 MARKS = ("<!-- notebooks: made by `make record` -->\n", "\n<!-- end of notebooks -->")
 
 
-def dag_file() -> str:
-    """Return gcp_spy.py as all cells of the workbook make it."""
-    return assemble({step.part: step.source for step in read_steps()}).text
+def dag_file(steps: list[Step]) -> str:
+    """Return gcp_spy.py as these `%%slide` cells make it."""
+    return assemble({step.part: step.source for step in steps}).text
 
 
 def readme() -> str:
@@ -68,7 +68,7 @@ def index() -> Any:
 def write_generated() -> list[Path]:
     """Write dags/gcp_spy.py, the README's table and the index; return the files that changed."""
     changed = []
-    for path, text in ((DAG_FILE, dag_file()), (README, readme())):
+    for path, text in ((DAG_FILE, dag_file(read_steps())), (README, readme())):
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -119,6 +119,7 @@ def normalise(notebook: Any) -> None:
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
+            "workshop": {"cells": len(notebook.cells)},
         }
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
