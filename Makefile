@@ -1,6 +1,6 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check demo record dags lock setup clean
+.PHONY: help lab check demo doctor record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -24,6 +24,9 @@ check: $(READY) ## run every check: style, types, notebooks, DAG file, sandbox
 
 demo: $(READY) ## run the gcp_spy notebooks headless, and show what arrived on one HTML page
 	@$(WORKSHOP) demo
+
+doctor: $(READY) ## say whether everything is here that the workbook needs
+	@$(WORKSHOP) doctor
 
 record: $(READY) ## run the notebooks and store their outputs, dags/ and the index (for authors)
 	@$(WORKSHOP) record

@@ -67,6 +67,13 @@ def record_all() -> int:
     return 0
 
 
+def doctor() -> int:
+    """say of everything the workbook needs whether it is here, and if not, what to do"""
+    from workshop import doctor as examination
+
+    return 0 if examination.doctor() else 1
+
+
 def lock() -> int:
     """renew requirements.lock from pyproject.toml, without the address of any index"""
     from workshop import lock as locked
@@ -79,6 +86,7 @@ COMMANDS = {
     "lab": open_lab,
     "check": check,
     "demo": demo,
+    "doctor": doctor,
     "dags": dags,
     "record": record_all,
     "lock": lock,

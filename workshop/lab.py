@@ -83,12 +83,20 @@ def open_lab() -> Lab:
             "Airflow was imported before the workbook could give it a home of its own. "
             "Restart the kernel and run the notebook's first cells first."
         )
+    prepared = prepared_database()
     _sweep()
-    _lab = Lab(_new_home())
-    atexit.register(_close)
-    _lab.dags.mkdir()
+    try:
+        made = Lab(_new_home())
+        atexit.register(shutil.rmtree, made.home, ignore_errors=True)
+        made.dags.mkdir()
+        shutil.copyfile(prepared, made.database)
+    except OSError as error:
+        raise Problem(
+            f"The temporary folder cannot be written ({error.strerror}). "
+            "Free some space there, or set TMPDIR to a folder of yours, then restart the kernel."
+        ) from None
+    _lab = made
     _set_environment(_lab)
-    shutil.copyfile(prepared_database(), _lab.database)
     _warming = threading.Thread(target=_warm, name="warm-airflow", daemon=True)
     _warming.start()
     return _lab
@@ -185,15 +193,14 @@ def _set_environment(lab: Lab) -> None:
 
 
 def _new_home() -> Path:
+    """Return a new home that is locked as long as this process lives.
+
+    Raises:
+        OSError: the temporary folder cannot be written.
+    """
     global _alive
-    try:
-        draft = Path(tempfile.mkdtemp(prefix="gcp_spy_new-"))
-        _alive = (draft / "alive").open("w")
-    except OSError as error:
-        raise Problem(
-            f"The temporary folder cannot be written ({error.strerror}). "
-            "Free some space there, or set TMPDIR to a folder of yours, then restart the kernel."
-        ) from None
+    draft = Path(tempfile.mkdtemp(prefix="gcp_spy_new-"))
+    _alive = (draft / "alive").open("w")
     fcntl.flock(_alive, fcntl.LOCK_EX)
     # Locked first, then named: another process never sees a home that looks abandoned.
     return draft.rename(draft.with_name(draft.name.replace("gcp_spy_new-", PREFIX)))
@@ -206,11 +213,6 @@ def _sweep() -> None:
             if home.stat().st_uid == os.getuid():
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(home, ignore_errors=True)
-
-
-def _close() -> None:
-    if _lab:
-        shutil.rmtree(_lab.home, ignore_errors=True)
 
 
 def _warm() -> None:

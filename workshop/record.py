@@ -42,8 +42,11 @@ def index() -> Any:
             "This workbook builds the DAG of the talk *Manageable data pipelines with Airflow "
             "(and Kubernetes)* on the Airflow of today. Each notebook follows some of its slides, "
             "and every cell runs: no cloud, no Docker, no network.\n\n"
-            "First see whether everything is ready. The next cells start a notebook as all others "
-            "start, build the whole DAG, and run it once."
+            "First see whether everything is here. Each line says OK, or what to do."
+        ),
+        new_code_cell("from workshop.doctor import doctor\n\nready = doctor()"),
+        new_markdown_cell(
+            "The next cells start a notebook as all others start, build the whole DAG, and run it."
         ),
         new_code_cell('world = "talk"', metadata={"tags": ["parameters"]}),
         new_code_cell("from workshop import catch_up, draw, start\n\nstart(world)"),

@@ -107,6 +107,13 @@ class _Printed(io.TextIOBase):
         return len(text)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A cell was interrupted while a task ran; shown as one sentence."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self), "The DAG is as it was; run the cell again."]
+
+
 class _Listener:
     """Airflow calls these in this process, around the execution of each task."""
 
@@ -126,10 +133,15 @@ class _Listener:
         restore_stdout()
 
     @hookimpl
-    def on_task_instance_failed(self, task_instance: Any) -> None:
+    def on_task_instance_failed(self, task_instance: Any, error: Any) -> None:
         if not _running:  # it failed before it ran, for example in its template
             _lines[_key(task_instance)] += _early
         restore_stdout()
+        if isinstance(error, KeyboardInterrupt):
+            # Airflow takes an interrupt for a failure, tries the task again and leaves its process
+            # alone. Whoever interrupts a cell wants both to end.
+            task_instance.task.on_kill()
+            raise Interrupted(f"Interrupted: the task '{task_instance.task_id}' was stopped.")
 
 
 def _key(ti: Any) -> Key:
