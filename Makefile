@@ -1,6 +1,6 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check demo doctor record dags lock setup clean
+.PHONY: help lab check demo doctor airflow bundle record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -27,6 +27,12 @@ demo: $(READY) ## run the gcp_spy notebooks headless, and show what arrived on o
 
 doctor: $(READY) ## say whether everything is here that the workbook needs
 	@$(WORKSHOP) doctor
+
+airflow: $(READY) ## run a real Airflow with its UI on dags/, beside the sandbox, until Ctrl-C
+	@$(WORKSHOP) airflow
+
+bundle: $(READY) ## fetch all packages into the folder bundle, for a room without a network
+	@$(WORKSHOP) bundle
 
 record: $(READY) ## run the notebooks and store their outputs, dags/ and the index (for authors)
 	@$(WORKSHOP) record

@@ -67,6 +67,36 @@ def record_all() -> int:
     return 0
 
 
+def airflow() -> int:
+    """run a real Airflow with its UI on dags/, beside the sandbox, until Ctrl-C"""
+    from workshop import headless, server
+
+    headless.force_sandbox()
+    server.run()
+    return 0
+
+
+def bundle() -> int:
+    """fetch all packages into the folder bundle: set-up then needs no network"""
+    folder = lab.ROOT / "bundle"
+    done = subprocess.call(
+        [
+            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+            "--only-binary=:all:", "--require-hashes", "--requirement", "requirements.lock",
+            "--dest", folder.name,
+        ],
+        cwd=lab.ROOT,
+    )  # fmt: skip
+    if done == 0:
+        wheels = list(folder.glob("*.whl"))
+        size = sum(wheel.stat().st_size for wheel in wheels) / 1e6
+        print(
+            f"{len(wheels)} packages, {size:.0f} MB, in the folder {folder.name}. Copy this whole "
+            "folder except .venv to others with the same system and Python: their make uses it."
+        )
+    return done
+
+
 def doctor() -> int:
     """say of everything the workbook needs whether it is here, and if not, what to do"""
     from workshop import doctor as examination
@@ -85,6 +115,8 @@ COMMANDS = {
     "prepare": prepare,
     "lab": open_lab,
     "check": check,
+    "airflow": airflow,
+    "bundle": bundle,
     "demo": demo,
     "doctor": doctor,
     "dags": dags,

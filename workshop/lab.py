@@ -144,7 +144,7 @@ def prepared_database() -> Path:
         return prepared
     home = Path(tempfile.mkdtemp(prefix="gcp_spy_prepare-"))
     try:
-        environment = sandbox_environment() | _settings(Lab(home))
+        environment = sandbox_environment() | settings(Lab(home))
         done = subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
             env=environment, capture_output=True, text=True, timeout=300,
@@ -164,7 +164,7 @@ def prepared_database() -> Path:
     return prepared
 
 
-def _settings(lab: Lab) -> dict[str, str]:
+def settings(lab: Lab) -> dict[str, str]:
     """Return Airflow's settings for a private home, as environment variables."""
     return {
         "AIRFLOW_HOME": str(lab.home),
@@ -186,7 +186,7 @@ def _set_environment(lab: Lab) -> None:
     kept = {name: os.environ[name] for name in DAG_VARIABLES if is_real() and name in os.environ}
     for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
         del os.environ[name]
-    os.environ.update(kept | _settings(lab))
+    os.environ.update(kept | settings(lab))
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost"])

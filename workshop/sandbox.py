@@ -27,7 +27,7 @@ import pandas as pd
 from aiosmtpd.smtp import SMTP
 
 from workshop import gcloud
-from workshop.lab import DAG_VARIABLES, Lab, current, is_real
+from workshop.lab import DAG_VARIABLES, current, is_real
 from workshop.problem import Problem
 
 WORLDS = Path(__file__).parent / "worlds"
@@ -217,7 +217,7 @@ class MailServer:
     @property
     def connection(self) -> str:
         """The Airflow connection to it, as a URI: no TLS, one attempt, five seconds."""
-        port = _unused_port() if self.down else self._port
+        port = unused_port() if self.down else self._port
         sender = urllib.parse.quote(SENDER)
         options = f"disable_ssl=true&disable_tls=true&timeout=5&retry_limit=0&from_email={sender}"
         return f"smtp://127.0.0.1:{port}?{options}"
@@ -238,7 +238,8 @@ class MailServer:
         return "250 OK"
 
 
-def _unused_port() -> int:
+def unused_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -257,11 +258,12 @@ class Sandbox:
 _sandbox: Sandbox | None = None
 
 
-def enter(name: str) -> str:
+def enter(name: str, home: Path | None = None) -> str:
     """Make the stand-ins answer as a world says, forget what arrived, and return a sentence.
 
     Args:
         name: a world: a file of the folder worlds beside the notebook, else one of the package's.
+        home: where the program `gcloud` is put; by default this process's private Airflow.
 
     Raises:
         Problem: there is no such world, or its file is not right.
@@ -278,7 +280,7 @@ def enter(name: str) -> str:
     _sandbox.slack.fault, _sandbox.mail.down = slack_fault, mail_down
     _sandbox.slack.messages.clear()
     _sandbox.mail.mails.clear()
-    _install_gcloud(current(), path)
+    _install_gcloud(home or current().home, path)
     values = (_sandbox.slack.webhook, RECIPIENT, _sandbox.mail.connection)
     os.environ.update(zip(DAG_VARIABLES, values, strict=True))
     count = sum(len(instances) for instances in world["services"].values())
@@ -320,9 +322,9 @@ def _faults(path: Path, faults: Any) -> tuple[int | None, bool]:
     return faults.get("slack"), faults.get("mail") == "down"
 
 
-def _install_gcloud(lab: Lab, world: Path) -> None:
+def _install_gcloud(home: Path, world: Path) -> None:
     """Put a `gcloud` first on PATH that answers from a world's file."""
-    folder = lab.home / "bin"
+    folder = home / "bin"
     folder.mkdir(exist_ok=True)
     program = folder / "gcloud"
     words = shlex.join([sys.executable, "-I", gcloud.__file__, str(world)])
@@ -393,6 +395,11 @@ def arrived() -> pd.DataFrame:
     frame["lines"] = frame["title"].str.count("\n") + 1
     frame["title"] = frame["title"].str.split("\n").str[0]
     return frame
+
+
+def arrivals() -> list[SlackMessage | Mail]:
+    """Return the messages, then the mails, that arrived in this world."""
+    return [*_sandbox.slack.messages, *_sandbox.mail.mails] if _sandbox else []
 
 
 def received() -> dict[str, Any]:

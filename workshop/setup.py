@@ -8,17 +8,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import NoReturn, Optional
+from typing import List, NoReturn, Optional
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 LOCK = os.path.join(ROOT, "requirements.lock")
+BUNDLE = os.path.join(ROOT, "bundle")  # made by `make bundle`
 FITTING = [(3, 13), (3, 12), (3, 14), (3, 11)]  # pandas needs 3.11; Airflow excludes 3.15
 
 
 def stop(sentence: str) -> NoReturn:
     sys.exit("Set-up stopped: " + sentence)
+
+
+def source() -> List[str]:
+    """Where packages come from: the folder bundle where there is one, else the index."""
+    return ["--no-index", "--find-links", BUNDLE] if os.path.isdir(BUNDLE) else []
 
 
 def run(*command: str) -> bool:
@@ -93,7 +99,7 @@ def make_venv(python: str, uv: Optional[str]) -> Optional[str]:
     only_uv = pinned("uv")
     fetched = run(
         PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--require-hashes", "--requirement", only_uv,
+        "--require-hashes", "--requirement", only_uv, *source()
     )  # fmt: skip
     os.remove(only_uv)
     return os.path.join(VENV, "bin", "uv") if fetched else None
@@ -106,11 +112,13 @@ def install(uv: Optional[str]) -> None:
     else:
         print("uv could not be had, so pip does the work; that takes a minute or two.")
         pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += source()
     fetched = run_with_dots(*(pip + ["--require-hashes", "--requirement", LOCK]))
     if not fetched:
         stop(
-            "a package could not be fetched; its name stands above. "
-            "Is the network there? Run make again to go on from here."
+            "a package could not be fetched; its name stands above. Is the network there? "
+            "Run make again to go on from here. Without a network, put the folder bundle of "
+            "somebody with the same system and Python here; make bundle makes it."
         )
     if not run(*(pip + ["--no-deps", "--no-build-isolation", "--editable", ROOT])):
         stop("the package workshop could not be installed into .venv; the reason stands above.")

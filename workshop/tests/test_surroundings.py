@@ -217,6 +217,15 @@ def test_set_up_without_a_network_is_one_sentence_and_can_be_run_again(
     assert "nothing" in make(checkout, programs).stdout.lower()
 
 
+def test_set_up_from_a_bundle_asks_no_index(checkout: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (checkout / "bundle").mkdir()
+    make(checkout, fake_uv(programs, 'echo "$@" > asked; exit 1'))
+    asked = (checkout / "asked").read_text()
+    assert f"--no-index --find-links {checkout / 'bundle'}" in asked
+
+
 def test_set_up_without_venv_is_one_sentence(checkout: Path) -> None:
     code = (
         "import runpy, sys\nsetup = runpy.run_path('workshop/setup.py')\n"

@@ -1,0 +1,126 @@
+"""`make airflow`: a real Airflow runs gcp_spy, and ends with everything it started."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from workshop.lab import BUILD
+from workshop.tests.test_dag_file import SCENARIOS
+
+SECONDS = 180
+
+
+class Running:
+    """`make airflow` in a folder with a world of its own, and what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.results = folder / "results.json"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from workshop import server; server.run('recorded')"],
+            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | {"WORKSHOP_RESULTS": str(self.results)}, start_new_session=True,
+        )  # fmt: skip
+        self.printed: list[str] = []
+
+    def read_until(self, words: str) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.printed.append(line)
+            if words in line:
+                return
+        raise AssertionError("".join(self.printed))
+
+    def tree(self) -> list[Any]:
+        tree: list[Any] = psutil.Process(self.process.pid).children(recursive=True)
+        return tree
+
+    def end(self, number: int) -> None:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    recorded = SCENARIOS[0]["gcloud"]
+    services = {
+        service: [{"name": line.split()[0]} for line in answer["stdout"].splitlines()[1:]]
+        for service, answer in recorded.items()
+    }
+    (tmp_path / "worlds").mkdir()
+    world = json.dumps({"project": "recorded", "services": services})
+    (tmp_path / "worlds" / "recorded.yaml").write_text(world, encoding="utf-8")
+    started = Running(tmp_path)
+    yield started
+    if started.process.poll() is None:
+        started.end(signal.SIGTERM)
+
+
+def by_title(message: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the names of each service; today's gcloud sorts those of Compute Engine."""
+    fields = [field for part in message["attachments"] for field in part["fields"]]
+    return {field["title"]: sorted(field["value"].split()) for field in fields}
+
+
+def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
+    homes = set(BUILD.glob("airflow-*/"))
+    running.read_until("gcp_spy is paused")
+    line = "".join(running.printed)
+    found = re.search(r"Airflow is at (http://127\.0\.0\.1:\d+); user admin, password (\S+)", line)
+    assert found
+    for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
+        assert f"{name} is healthy" in line
+
+    assert requests.get(f"{found[1]}/api/v2/dags", timeout=10).status_code == 401
+    login = {"username": "admin", "password": found[2]}
+    answer = requests.post(f"{found[1]}/auth/token", json=login, timeout=10)
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    dag = f"{found[1]}/api/v2/dags/gcp_spy"
+    assert session.get(f"{dag}/dagRuns", timeout=10).json()["total_entries"] == 0
+
+    # Its schedule has a last tick, so that taking the pause away starts one run.
+    session.patch(dag, json={"is_paused": False}, timeout=10).raise_for_status()
+    end, states = time.monotonic() + SECONDS, [""]
+    while not set(states) & {"success", "failed"}:
+        assert time.monotonic() < end, states
+        time.sleep(1)
+        runs = session.get(f"{dag}/dagRuns", timeout=10).json()["dag_runs"]
+        states = [run["state"] for run in runs] or [""]
+    assert states == ["success"]
+    time.sleep(1)
+    got = json.loads(running.results.read_text(encoding="utf-8"))
+    assert [by_title(message) for message in got["slack"]] == [by_title(SCENARIOS[0]["slack"])]
+    assert [mail["subject"] for mail in got["mails"]] == [SCENARIOS[0]["email"]["subject"]]
+
+    tree = running.tree()
+    listening = {
+        connection.laddr.ip
+        for process in tree
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    running.end(signal.SIGINT)
+    assert running.process.returncode == 0
+    assert not [process for process in tree if process.is_running()]
+    assert set(BUILD.glob("airflow-*/")) <= homes
+
+
+def test_a_closed_terminal_ends_it_while_it_starts(running: Running) -> None:
+    running.read_until("Airflow is starting")
+    time.sleep(2)
+    tree = running.tree()
+    assert len(tree) >= 4
+    running.end(signal.SIGHUP)
+    assert not [process for process in tree if process.is_running()]
