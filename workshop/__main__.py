@@ -78,23 +78,9 @@ def airflow() -> int:
 
 def bundle() -> int:
     """fetch all packages into the folder bundle: set-up then needs no network"""
-    folder = lab.ROOT / "bundle"
-    done = subprocess.call(
-        [
-            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-            "--only-binary=:all:", "--require-hashes", "--requirement", "requirements.lock",
-            "--dest", folder.name,
-        ],
-        cwd=lab.ROOT,
-    )  # fmt: skip
-    if done == 0:
-        wheels = list(folder.glob("*.whl"))
-        size = sum(wheel.stat().st_size for wheel in wheels) / 1e6
-        print(
-            f"{len(wheels)} packages, {size:.0f} MB, in the folder {folder.name}. Copy this whole "
-            "folder except .venv to others with the same system and Python: their make uses it."
-        )
-    return done
+    from workshop import lock as locked
+
+    return locked.bundle()
 
 
 def doctor() -> int:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -59,3 +60,54 @@ def renew() -> int:
         ],
         cwd=ROOT,
     )  # fmt: skip
+
+
+def without_markers(text: str, python: str) -> str:
+    """Return the lock's blocks that a Python of this system needs, as requirements for all.
+
+    Args:
+        text: what requirements.lock holds.
+        python: the full version of the Python, for example 3.11.2.
+    """
+    from packaging.markers import Marker
+
+    kept = []
+    for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]:
+        first, rest = block.split("\n", 1)
+        pin, _, marker = first.removesuffix(" \\").partition(" ; ")
+        if not marker or Marker(marker).evaluate({"python_full_version": python}):
+            kept.append(f"{pin} \\\n{rest}")
+    return "".join(kept)
+
+
+def bundle() -> int:
+    """Fetch all packages for this system and every patch of this Python into the folder bundle.
+
+    Returns:
+        pip's exit status.
+    """
+    folder = ROOT / "bundle"
+    folder.mkdir(exist_ok=True)
+    minor = ".".join(map(str, sys.version_info[:2]))
+    for patch in ("0", "99"):  # a package can need another one below some patch of Python
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as wanted_here:
+            text = LOCK.read_text(encoding="utf-8")
+            wanted_here.write(without_markers(text, f"{minor}.{patch}"))
+            wanted_here.flush()
+            status = subprocess.call(
+                [
+                    sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                    "--disable-pip-version-check", "--only-binary=:all:", "--require-hashes",
+                    "--requirement", wanted_here.name, "--dest", str(folder),
+                ],
+                cwd=ROOT,
+            )  # fmt: skip
+        if status:
+            return status
+    wheels = list(folder.glob("*.whl"))
+    size = sum(wheel.stat().st_size for wheel in wheels) / 1e6
+    print(
+        f"{len(wheels)} packages, {size:.0f} MB, in the folder bundle. Copy this folder, except "
+        f".venv, to others with the same system and Python {minor}: their make uses it."
+    )
+    return 0

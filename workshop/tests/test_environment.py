@@ -83,3 +83,12 @@ def test_a_wrong_python_is_one_sentence(minor: int) -> None:
     assert done.stderr.startswith("Set-up stopped: it needs Python 3.11")
     assert f"this is 3.{minor}." in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_bundle_has_what_each_patch_of_a_python_needs() -> None:
+    early, late = (lock.without_markers(TEXT, f"3.11.{patch}") for patch in (0, 99))
+    assert " ; " not in early + late
+    assert early.count("--hash") > 1000
+    pins = [set(re.findall(r"^\S+==\S+", text, re.MULTILINE)) for text in (early, late)]
+    assert pins[0] != pins[1], "a package has another version below 3.11.5"
+    assert early.count("\nnumpy==") == 1
