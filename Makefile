@@ -1,6 +1,6 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check demo doctor airflow bundle record dags lock setup clean
+.PHONY: help lab check demo doctor airflow bundle bench record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -33,6 +33,9 @@ airflow: $(READY) ## run a real Airflow with its UI on dags/, beside the sandbox
 
 bundle: $(READY) ## fetch all packages into the folder bundle, for a room without a network
 	@$(WORKSHOP) bundle
+
+bench: $(READY) ## measure what the workbook costs beside bare Airflow; takes twenty minutes
+	@$(WORKSHOP) bench
 
 record: $(READY) ## run the notebooks and store their outputs, dags/ and the index (for authors)
 	@$(WORKSHOP) record

@@ -76,6 +76,14 @@ def airflow() -> int:
     return 0
 
 
+def bench() -> int:
+    """measure what the workbook costs beside bare Airflow (about twenty minutes)"""
+    from workshop import bench as benchmark
+
+    benchmark.run()
+    return 0
+
+
 def bundle() -> int:
     """fetch all packages into the folder bundle: set-up then needs no network"""
     from workshop import lock as locked
@@ -102,6 +110,7 @@ COMMANDS = {
     "lab": open_lab,
     "check": check,
     "airflow": airflow,
+    "bench": bench,
     "bundle": bundle,
     "demo": demo,
     "doctor": doctor,

@@ -131,6 +131,12 @@ class Server:
         headers = {"Authorization": f"Bearer {self.token()}"} if token else {}
         return requests.get(f"{self.address}/api/v2/{path}", headers=headers, timeout=10)
 
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler run a DAG."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        url = f"{self.address}/api/v2/dags/{dag_id}"
+        requests.patch(url, json={"is_paused": False}, headers=headers, timeout=10)
+
     def token(self) -> str:
         """Return a new token of the REST API for the user admin."""
         login = {"username": "admin", "password": self.password}
