@@ -131,3 +131,17 @@ def test_what_is_no_run_is_one_sentence(built: tuple[Any, Any]) -> None:
     for look in (show.draw, show.tasks, show.xcoms, show.logs):
         with pytest.raises(Problem, match="not a NoneType"):
             look(None)
+
+
+def test_logs_do_not_show_the_webhook(lab: Any, capsys: Any, monkeypatch: Any) -> None:
+    """An error of requests names the address that it could not reach; its path is a secret."""
+    webhook = f"http://127.0.0.1:{sandbox.unused_port()}/services/T0/B0/verysecret"
+    monkeypatch.setenv("GCPSPY_SLACK_WEBHOOK", webhook)
+    names: dict[str, Any] = {}
+    Builder(names).catch_up(37)
+    run = names["dag"].test()
+    assert run.state == "failed"
+    show.logs(run, "send_slack_msg_task")
+    printed = capsys.readouterr().out
+    assert "/services/…" in printed
+    assert "verysecret" not in printed
