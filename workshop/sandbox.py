@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import socket
 import sys
 import threading
@@ -342,8 +343,6 @@ def use_real() -> str:
     Raises:
         Problem: gcloud or a variable is missing.
     """
-    import shutil
-
     missing = [name for name in DAG_VARIABLES if not os.environ.get(name)]
     if not shutil.which("gcloud"):
         missing.insert(0, "the program gcloud")

@@ -2,7 +2,9 @@
 
 import base64
 import html
+import io
 import json
+import os
 import sqlite3
 from contextlib import closing
 from typing import Any
@@ -107,8 +109,6 @@ _first = True
 
 def _draw_once_in_vain(pygraphviz: Any) -> None:
     """Draw a first graph that nobody sees: it can lose labels, and fontconfig warns on stderr."""
-    import os
-
     keep, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
@@ -126,8 +126,6 @@ def figure(axes: Any, alt: str) -> Picture:
         axes: what `DataFrame.plot` returned; its figure is closed.
         alt: one sentence that says what the plot shows.
     """
-    import io
-
     import matplotlib
     from matplotlib import pyplot
 

@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,14 +98,14 @@ def _blank_lines(above: str, below: str) -> int:
     return 0 if constants else 1
 
 
-def read_steps(notebooks: Iterable[Path] | None = None) -> list[Step]:
+def read_steps() -> list[Step]:
     """Return the `%%slide` cells of the workbook's own notebooks, in the talk's order.
 
     Raises:
         Problem: a notebook cannot be read, or a cell's magic names no slide or part.
     """
     steps = []
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")) if notebooks is None else notebooks:
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         try:
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         except (OSError, ValueError, KeyError) as error:

@@ -1,5 +1,6 @@
 """How pytest runs here: always in the sandbox, one notebook to a worker."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from workshop import headless
+from workshop.slides import Builder
 
 
 def pytest_configure(config: Any) -> None:
@@ -39,6 +41,20 @@ def lab(tmp_path_factory: Any) -> Any:
     start("talk")
     lab.wait_until_warm()
     return lab.current()
+
+
+@pytest.fixture
+def dag_with(lab: Any) -> Callable[[int, str, str], Any]:
+    """Return a function that gives the DAG as after a slide, with one part written anew."""
+
+    def build(slide: int, part: str, source: str) -> Any:
+        names: dict[str, Any] = {}
+        builder = Builder(names)
+        builder.catch_up(slide)
+        builder.write(slide, part, source)
+        return names["dag"]
+
+    return build
 
 
 @pytest.fixture

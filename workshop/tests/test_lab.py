@@ -139,19 +139,12 @@ def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(folder: Path)
     assert "set TMPDIR" in done.stdout, done.stderr
 
 
-def test_a_failing_task_is_tried_again_at_once(lab: Any, monkeypatch: Any) -> None:
+def test_a_failing_task_is_tried_again_at_once(dag_with: Any) -> None:
     """The talk's one retry waits five minutes by default; the workbook's runs do not."""
     from workshop import show
-    from workshop.slides import Builder
 
-    names: dict[str, Any] = {}
-    builder = Builder(names)
-    builder.catch_up(25)
-    builder.write(
-        25, "list_instances",
-        'bash_task = BashOperator(task_id="fails", bash_command="exit 3", dag=dag)\n',
-    )  # fmt: skip
-    run = names["dag"].test()
+    task = 'bash_task = BashOperator(task_id="fails", bash_command="exit 3", dag=dag)\n'
+    run = dag_with(25, "list_instances", task).test()
     assert run.state == "failed"
     assert show.tasks(run).to_dict("records") == [{"task": "fails", "state": "failed", "tries": 2}]
 

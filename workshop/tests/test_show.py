@@ -87,14 +87,9 @@ def test_logs_hold_no_times_and_no_folders(built: tuple[Any, Any], capsys: Any, 
     assert str(pd.Timestamp.now().year) not in printed.replace("training-of-may", "")
 
 
-def test_a_failing_task_logs_its_reason(lab: Any, capsys: Any) -> None:
-    names: dict[str, Any] = {}
-    builder = Builder(names)
-    builder.catch_up(32)
-    builder.write(
-        32, "send_slack_msg", "def send_slack_msg(**context):\n    print('so far')\n    1 / 0\n"
-    )
-    run = names["dag"].test()
+def test_a_failing_task_logs_its_reason(dag_with: Any, capsys: Any) -> None:
+    function = "def send_slack_msg(**context):\n    print('so far')\n    1 / 0\n"
+    run = dag_with(32, "send_slack_msg", function).test()
     capsys.readouterr()
     show.logs(run, "send_slack_msg_task")
     printed = capsys.readouterr().out
@@ -104,15 +99,9 @@ def test_a_failing_task_logs_its_reason(lab: Any, capsys: Any) -> None:
     assert "Traceback" not in printed
 
 
-def test_a_task_that_fails_in_its_template_logs_its_reason(lab: Any, capsys: Any) -> None:
-    names: dict[str, Any] = {}
-    builder = Builder(names)
-    builder.catch_up(25)
-    builder.write(
-        25, "list_instances",
-        'bash_task = BashOperator(task_id="t", bash_command="echo {{ 1 / 0 }}", dag=dag)\n',
-    )  # fmt: skip
-    run = names["dag"].test()
+def test_a_task_that_fails_in_its_template_logs_its_reason(dag_with: Any, capsys: Any) -> None:
+    task = 'bash_task = BashOperator(task_id="t", bash_command="echo {{ 1 / 0 }}", dag=dag)\n'
+    run = dag_with(25, "list_instances", task).test()
     capsys.readouterr()
     show.logs(run)
     assert "ZeroDivisionError" in capsys.readouterr().out
