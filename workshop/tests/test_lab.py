@@ -160,13 +160,15 @@ def test_the_real_world_is_used_when_asked_for(folder: Path) -> None:
     (programs / "gcloud").chmod(0o755)
     done = python(
         RUN + "from workshop.slides import Builder\nnames = {}\nBuilder(names).catch_up(47)\n"
-        "run = names['dag'].test()\nprint(run.state)\n",
+        "run = names['dag'].test()\nfrom workshop import arrived, mail, slack_message\n"
+        "slack_message()\nmail()\nassert arrived().empty\nprint(run.state)\n",
         folder, GCPSPY_WORLD="real", GCPSPY_SLACK_WEBHOOK=slack.webhook,
         GCPSPY_RECIPIENT_EMAIL="me@example.com", AIRFLOW_CONN_SMTP_DEFAULT=mail.connection,
         PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
     )  # fmt: skip
     assert done.stdout.startswith("REAL WORLD"), done.stderr
     assert done.stdout.endswith("success\n")
+    assert done.stdout.count("look for the") == 2
     assert "`my-sql`" in slack.messages[0].text
     assert mail.mails[0].recipients == ("me@example.com",)
 
