@@ -2,12 +2,14 @@
 
 Run as a program of its own, so it imports nothing of the workbook:
 `python gcloud.py WORLD.yaml sql instances list --format=json`. What it prints, and where, and its
-exit status are those of Google Cloud CLI 528.0.0, recorded against the same objects.
+exit status are those of Google Cloud CLI 528.0.0 for the same objects; where a real one is
+installed, `workshop/tests/test_real_gcloud.py` compares the two byte for byte.
 """
 
 import json
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ import yaml
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SLOW_SECONDS = 3
+ACCOUNT = "spy@example.com"
+# The words of the APIs, which gcloud repeats; from their documentation, not from a real refusal.
+REFUSALS = {
+    "sql": "The client is not authorized to make this request.",
+    "spanner": "Caller is missing IAM permission spanner.instances.list on resource projects/{}.",
+    "bigtable": "Access denied. Missing IAM permission: bigtable.instances.list.",
+    "compute": "Required 'compute.instances.list' permission for 'projects/{}'",
+}
 COLUMNS = {
     "sql": ("NAME", "DATABASE_VERSION", "LOCATION", "TIER", "PRIMARY_ADDRESS", "PRIVATE_ADDRESS",
             "STATUS"),
@@ -77,20 +87,33 @@ def _repeated(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def list_api(world: dict[str, Any], service: str, project: str) -> list[dict[str, Any]]:
+    """Return what the service's list API answers with; compute's goes through zone after zone."""
+    objects = [as_api(service, project, instance) for instance in world["services"][service]]
+    if service == "compute":
+        objects.sort(key=lambda api: (api["zone"], api["name"]))
+    return objects
+
+
 def as_api(service: str, project: str, it: dict[str, Any]) -> dict[str, Any]:
     """Return an instance as the object that the service's list API answers with."""
     name = f"projects/{project}/instances/{it['name']}"
     if service == "sql":
         addresses = [("PRIMARY", it.get("address")), ("PRIVATE", it.get("privateAddress"))]
+        state = it.get("state", "RUNNABLE")
+        settings = {"tier": it.get("tier", "db-f1-micro")}
+        listed = [{"ipAddress": ip, "type": kind} for kind, ip in addresses if ip]
+        if state == "STOPPED":  # the API has no such state: gcloud derives it from the policy
+            state, settings["activationPolicy"] = "RUNNABLE", "NEVER"
         return {
             "databaseVersion": it.get("databaseVersion", "MYSQL_5_7"),
             "gceZone": it.get("zone", "us-central1-a"),
-            "ipAddresses": [{"ipAddress": ip, "type": kind} for kind, ip in addresses if ip],
+            **({"ipAddresses": listed} if listed else {}),
             "kind": "sql#instance",
             "name": it["name"],
             "project": project,
-            "settings": {"tier": it.get("tier", "db-f1-micro")},
-            "state": it.get("state", "RUNNABLE"),
+            "settings": settings,
+            "state": state,
         }
     if service == "spanner":
         nodes = it.get("nodeCount", 1)
@@ -120,16 +143,24 @@ def as_api(service: str, project: str, it: dict[str, Any]) -> dict[str, Any]:
         "name": it["name"],
         "networkInterfaces": [interface],
         "scheduling": {"preemptible": bool(it.get("preemptible"))},
+        "selfLink": f"{zone}/instances/{it['name']}",
         "status": it.get("status", "RUNNING"),
         "zone": zone,
     }
+
+
+def shown(service: str, api: dict[str, Any]) -> dict[str, Any]:
+    """Return an API's object as gcloud shows it: a database that is never activated is stopped."""
+    if service == "sql" and api["settings"].get("activationPolicy") == "NEVER":
+        return api | {"state": "STOPPED"}
+    return api
 
 
 def row(service: str, api: dict[str, Any]) -> tuple[str, ...]:
     """Return the cells of an instance in the table that gcloud prints."""
     name = _last(api["name"])
     if service == "sql":
-        ips = {address["type"]: address["ipAddress"] for address in api["ipAddresses"]}
+        ips = {address["type"]: address["ipAddress"] for address in api.get("ipAddresses", [])}
         return (
             name, api["databaseVersion"], api["gceZone"], api["settings"]["tier"],
             ips.get("PRIMARY", "-"), ips.get("PRIVATE", "-"), api["state"],
@@ -156,10 +187,27 @@ def _last(path: str) -> str:
 
 def table(service: str, objects: list[dict[str, Any]]) -> str:
     """Return gcloud's table: columns as wide as their widest cell, two blanks between them."""
+    if service == "bigtable":
+        objects = sorted(objects, key=lambda api: str(api["name"]))
     rows = [COLUMNS[service], *(row(service, api) for api in objects)]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
-    padded = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows)
-    return "\n".join(padded) + "\n"
+    widths = [max(_width(cells[column]) for cells in rows) for column in range(len(rows[0]))]
+    lines = []
+    for cells in rows:
+        padded = [
+            cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip() + "\n")
+    return "".join(lines)
+
+
+def _width(text: str) -> int:
+    """Return the columns that a text takes on a terminal."""
+    return sum(
+        0 if unicodedata.combining(char) or unicodedata.category(char) == "Cf"
+        else 2 if unicodedata.east_asian_width(char) in "FW"
+        else 1
+        for char in unicodedata.normalize("NFC", text)
+    )  # fmt: skip
 
 
 def denied(service: str, project: str, output: str) -> tuple[str, str, int]:
@@ -167,19 +215,18 @@ def denied(service: str, project: str, output: str) -> tuple[str, str, int]:
 
     compute warns and exits with 0, so that a pipeline takes it for an empty list.
     """
-    nothing = "[]\n" if output == "json" and service in ("spanner", "compute") else ""
+    nothing = "[]\n" if output == "json" else ""
+    refusal = REFUSALS[service].format(project)
     if service == "compute":
-        listed = "" if output == "json" else "Listed 0 items.\n"
-        permission = f"Required 'compute.instances.list' permission for 'projects/{project}'"
-        return nothing, f"WARNING: Some requests did not succeed.\n - {permission}\n\n{listed}", 0
-    if service == "sql":
-        reason = "HTTPError 403: The client is not authorized to make this request."
-    else:
-        reason = (
-            f"User [spy@example.com] does not have permission to access projects instance "
-            f"[{project}] (or it may not exist): The caller does not have permission"
-        )
-    return nothing, f"ERROR: (gcloud.{service}.instances.list) {reason}\n", 1
+        listed = "Listed 0 items.\n" if output == "table" else ""
+        return nothing, f"WARNING: Some requests did not succeed.\n - {refusal}\n\n{listed}", 0
+    said = (
+        f"ERROR: (gcloud.{service}.instances.list) [{ACCOUNT}] does not have permission to "
+        f"access projects instance [{project}] (or it may not exist): {refusal} This command is "
+        f"authenticated as {ACCOUNT} which is the active account specified by the "
+        "[core/account] property.\n"
+    )
+    return nothing, said, 1
 
 
 def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
@@ -210,11 +257,9 @@ def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
         return "", f"ERROR: (gcloud.{service}.instances.list) {NO_CREDENTIALS}\n", 1
     if fault == "slow":
         time.sleep(SLOW_SECONDS)
-    objects = [as_api(service, project, instance) for instance in world["services"][service]]
-    if service == "compute":
-        objects.sort(key=lambda api: api["name"])
+    objects = [shown(service, api) for api in list_api(world, service, project)]
     if output == "json":
-        return json.dumps(objects, indent=2, sort_keys=True) + "\n", "", 0
+        return json.dumps(objects, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "", 0
     if output == "value(name)":
         return "".join(_last(api["name"]) + "\n" for api in objects), "", 0
     if not objects:

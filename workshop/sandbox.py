@@ -328,7 +328,7 @@ def _install_gcloud(home: Path, world: Path) -> None:
     folder = home / "bin"
     folder.mkdir(exist_ok=True)
     program = folder / "gcloud"
-    words = shlex.join([sys.executable, "-I", gcloud.__file__, str(world)])
+    words = shlex.join([sys.executable, "-I", "-X", "utf8", gcloud.__file__, str(world)])
     # A shell between them, because an interpreter's path with a blank cannot follow `#!`.
     program.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
     program.chmod(0o755)

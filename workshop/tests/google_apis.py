@@ -1,0 +1,109 @@
+"""The list APIs of four Google Cloud services on loopback, for a real `gcloud`, from a world."""
+
+import json
+import subprocess
+import threading
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from workshop import gcloud
+
+PATHS = {"sql": "sql", "compute": "compute", "spanner": "v1", "bigtable": "v2"}
+
+
+class GoogleApis:
+    """Serve a world, read afresh for each request, as the lists that the APIs return."""
+
+    def __init__(self, world: Path) -> None:
+        self.world = world
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="apis", daemon=True).start()
+
+    def environment(self, home: Path, program: str) -> dict[str, str]:
+        """Return gcloud's variables, with its private folder in `home`, logged in as the spy."""
+        api = f"http://127.0.0.1:{self._server.server_port}/"
+        variables = {
+            "CLOUDSDK_CONFIG": str(home / "gcloud"),
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_SQL": api,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_SPANNER": api,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGTABLEADMIN": api,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{api}compute/v1/",
+            "CLOUDSDK_AUTH_TOKEN_HOST": f"{api}token",
+            "CLOUDSDK_CORE_PROJECT": gcloud.read_world(self.world)["project"],
+            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+            "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
+            "CLOUDSDK_CORE_CHECK_GCE_METADATA": "0",
+            "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+            "HOME": str(home),
+            "PATH": f"{Path(program).parent}:/usr/bin:/bin",
+        }
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        account = {
+            "type": "service_account",
+            "client_email": gcloud.ACCOUNT,
+            "client_id": "1",
+            "private_key_id": "1",
+            "private_key": key.decode(),
+            "token_uri": f"{api}token",
+        }
+        (home / "key.json").write_text(json.dumps(account), encoding="utf-8")
+        login = [program, "auth", "activate-service-account", "--key-file", str(home / "key.json")]
+        subprocess.run(login, env=variables, check=True, capture_output=True, timeout=60)
+        return variables
+
+    def answer(self, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """Return status and body of a list API for a request's path and query."""
+        world = gcloud.read_world(self.world)
+        service = next(key for key, first in PATHS.items() if path.split("/")[1] == first)
+        project = path.split("/projects/")[1].split("/")[0]
+        if world["faults"].get(service) == "denied":
+            message = gcloud.REFUSALS[service].format(project)
+            errors = [{"message": message, "domain": "global", "reason": "forbidden"}]
+            return 403, {"error": {"code": 403, "message": message, "errors": errors}}
+        instances = gcloud.list_api(world, service, project)
+        size = int(query.get("maxResults") or query.get("pageSize") or len(instances) or 1)
+        first = int(query.get("pageToken") or 0)
+        page = instances[first : first + size]
+        more = {"nextPageToken": str(first + size)} if first + size < len(instances) else {}
+        if service != "compute":
+            return 200, {"items" if service == "sql" else "instances": page, **more}
+        scopes: dict[str, Any] = {}
+        for it in page:
+            scope = f"zones/{it['zone'].rsplit('/', 1)[1]}"
+            scopes.setdefault(scope, {"instances": []})["instances"].append(it)
+        return 200, {"items": scopes, **more}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        apis = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                parts = urllib.parse.urlsplit(self.path)
+                self.reply(*apis.answer(parts.path, dict(urllib.parse.parse_qsl(parts.query))))
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.reply(200, {"access_token": "spy", "expires_in": 3600, "token_type": "Bearer"})
+
+            def reply(self, status: int, body: dict[str, Any]) -> None:
+                content = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing."""
+
+        return Handler

@@ -1,0 +1,121 @@
+"""The stand-in for gcloud against a real one, byte for byte, where one is installed."""
+
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop import gcloud, sandbox
+from workshop.slides import Builder
+from workshop.tests.google_apis import GoogleApis
+
+REAL = shutil.which("gcloud")  # asked on import, before a sandbox puts its own on PATH
+pytestmark = pytest.mark.skipif(
+    not REAL, reason="no real gcloud is installed: the stand-in was not compared with it"
+)
+FORMATS: tuple[tuple[str, ...], ...] = ((), ("--format=json",), ("--format=value(name)",))
+WORLDS = {path.stem: path.read_text(encoding="utf-8") for path in sandbox.WORLDS.glob("*.yaml")}
+WORLDS["all denied"] = WORLDS["talk"] + (
+    "faults: {sql: denied, spanner: denied, bigtable: denied, compute: denied}\n"
+)
+WORLDS["3000 machines"] = WORLDS["busy"].replace("repeat: 500", "repeat: 3000")
+# The longest names that the services allow, and display names that are no plain letters.
+WORLDS["names at the limits"] = f"""\
+project: a23456789-123456789-123456789
+services:
+  sql:
+    - {{name: {"s" * 98}, state: STOPPED, privateAddress: 10.0.0.1}}
+    - {{name: a, state: MAINTENANCE}}
+  spanner:
+    - {{name: {"s" * 64}, displayName: "Zażółć 東京 & <b>co</b> 'x'", nodeCount: 30}}
+    - {{name: s2, displayName: "e\\u0301te\\u200b"}}
+  bigtable: [{{name: {"b" * 33}, displayName: "\\"🦄\\""}}, {{name: b2, displayName: "1 2"}}]
+  compute:
+    - {{name: {"c" * 63}, zone: northamerica-northeast1-a, machineType: n2d-highmem-96}}
+    - {{name: web, zone: us-east1-c, preemptible: true}}
+    - {{name: web, zone: europe-west1-b, externalIP: 35.205.0.4}}
+    - {{name: web-10}}
+    - {{name: web-9}}
+"""
+
+
+def run(program: str, words: tuple[str, ...], variables: dict[str, str]) -> tuple[str, str, int]:
+    """Return what a program prints on stdout and stderr, and its exit status."""
+    done = subprocess.run(
+        [program, *words], env=variables, capture_output=True, encoding="utf-8", timeout=120
+    )
+    return done.stdout, done.stderr, done.returncode
+
+
+@pytest.fixture(scope="module")
+def google(tmp_path_factory: Any) -> tuple[GoogleApis, dict[str, str]]:
+    """Return the imitation of the APIs, and the variables of a gcloud that uses it."""
+    home = tmp_path_factory.mktemp("google")
+    (home / "world.yaml").write_text(WORLDS["talk"], encoding="utf-8")
+    apis = GoogleApis(home / "world.yaml")
+    return apis, apis.environment(home, str(REAL))
+
+
+def both(google: tuple[GoogleApis, dict[str, str]], home: Path, world: str) -> Any:
+    """Return what the real gcloud and the stand-in print for each service and format."""
+    apis, variables = google
+    apis.world.write_text(world, encoding="utf-8")
+    (home / "bin").mkdir()
+    sandbox._install_gcloud(home, apis.world)
+    project = f"--project={gcloud.read_world(apis.world)['project']}"
+    asked = [
+        (service, "instances", "list", project, *form)
+        for service in gcloud.COLUMNS
+        for form in FORMATS
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        real = pool.map(lambda words: run(str(REAL), words, variables), asked)
+        ours = pool.map(lambda words: run(str(home / "bin" / "gcloud"), words, {}), asked)
+        return dict(zip(asked, real, strict=True)), dict(zip(asked, ours, strict=True))
+
+
+@pytest.mark.parametrize("world", sorted(WORLDS))
+def test_the_stand_in_prints_what_the_real_one_prints(
+    google: Any, tmp_path: Path, monkeypatch: Any, world: str
+) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    real, ours = both(google, tmp_path, WORLDS[world])
+    assert ours == real
+
+
+def test_without_credentials(google: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    apis, variables = google
+    (tmp_path / "nobody").mkdir()
+    nobody = variables | {"CLOUDSDK_CONFIG": str(tmp_path / "nobody")}
+    faults = ", ".join(f"{service}: no_credentials" for service in gcloud.COLUMNS)
+    real, ours = both((apis, nobody), tmp_path, WORLDS["talk"] + f"faults: {{{faults}}}\n")
+    assert ours == real
+
+
+@pytest.mark.parametrize("world", ["talk", "denied"])
+def test_the_dag_says_the_same_with_either(
+    lab: Any, google: Any, monkeypatch: Any, world: str
+) -> None:
+    """Run gcp_spy with the stand-in, then with the real program, and compare what arrived."""
+    names: dict[str, Any] = {}
+    Builder(names).catch_up(47)
+    sandbox.enter(world)
+    arrived = []
+    for program in ("stand-in", "real"):
+        if program == "real":
+            sandbox.enter(world)
+            apis, variables = google
+            apis.world.write_text(WORLDS[world], encoding="utf-8")
+            rest = os.environ["PATH"].split(os.pathsep)[1:]
+            for name, value in (variables | {"PATH": os.pathsep.join(rest)}).items():
+                monkeypatch.setenv(name, value)
+            assert shutil.which("gcloud") == REAL
+        assert names["dag"].test().state == "success"
+        arrived.append(sandbox.arrivals()[-2:])
+    assert [type(it) for it in arrived[0]] == [sandbox.SlackMessage, sandbox.Mail]
+    assert arrived[0] == arrived[1]
