@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
+
 from workshop.problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,12 +209,21 @@ def _new_home() -> Path:
 
 
 def _sweep() -> None:
-    """Remove the homes that killed processes of this user left behind."""
+    """Remove what killed processes of this user left behind: homes, and commands of tasks."""
     for home in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError), (home / "alive").open("r+") as alive:
             if home.stat().st_uid == os.getuid():
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _end_processes_of(home)
                 shutil.rmtree(home, ignore_errors=True)
+
+
+def _end_processes_of(home: Path) -> None:
+    """End the processes that have this home: a killed kernel's task may still run a command."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("AIRFLOW_HOME") == str(home):
+                process.kill()
 
 
 def _warm() -> None:

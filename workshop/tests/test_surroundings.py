@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -107,18 +108,18 @@ def test_a_kernel_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
     first = Kernel(folder)
     first.run("from workshop import *\nstart()\ncatch_up(25)")
     first.run(
-        "%%slide 26 list_instances\nimport time\n"
-        "from airflow.providers.standard.operators.python import PythonOperator\n"
-        "task = PythonOperator(task_id='t', python_callable=lambda: time.sleep(60), dag=dag)"
+        "%%slide 26 list_instances\n"
+        f"bash_task = BashOperator(task_id='t', bash_command='{SLEEPER}', dag=dag)"
     )
     first.begin("run = dag.test()")
-    time.sleep(1)
+    wait_for(lambda: sleepers() == 1)
     assert len(homes(folder)) == 1
     first.end()  # SIGKILL, as JupyterLab's restart of a busy kernel
     assert len(homes(folder)) == 1
     done = python(GREEN, folder)
     assert done.stdout.splitlines()[-2] == "success", done.stderr
     assert homes(folder) == []
+    assert sleepers() == 0
 
 
 def test_two_notebooks_at_once_have_two_airflows(tmp_path: Path) -> None:
@@ -215,6 +216,30 @@ def test_set_up_without_a_network_is_one_sentence_and_can_be_run_again(
     assert right.returncode == 0, right.stderr
     assert (checkout / ".venv" / "ready").read_text() == f"{checkout}\n"
     assert "nothing" in make(checkout, programs).stdout.lower()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_set_up_interrupted_in_the_middle_can_be_run_again(
+    checkout: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    fake_uv(programs, f"touch fetching; exec {SLEEPER}")
+    path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}/usr/bin:/bin"
+    process = subprocess.Popen(
+        ["make", "setup"], cwd=checkout, env={"PATH": path, "HOME": str(checkout)},
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for((checkout / "fetching").exists)
+    os.killpg(process.pid, how)
+    _, said = process.communicate(timeout=30)
+    assert "Traceback" not in said
+    assert ("Set-up stopped: it was interrupted." in said) == (how == signal.SIGINT)
+    wait_for(lambda: sleepers() == 0)
+    right = make(checkout, fake_uv(programs, "printf '#!/bin/sh\\n' > .venv/bin/python; "
+                                             "chmod +x .venv/bin/python"))  # fmt: skip
+    assert right.returncode == 0, right.stderr
+    assert (checkout / ".venv" / "ready").exists()
 
 
 def test_set_up_from_a_bundle_asks_no_index(checkout: Path, tmp_path: Path) -> None:
