@@ -1,5 +1,6 @@
 """What the notebooks import: the start, the pictures, the tables, and what arrived."""
 
+from workshop.live import watch
 from workshop.sandbox import arrived, mail, slack_message
 from workshop.show import draw, figure, logs, tasks, xcoms
 from workshop.slides import catch_up
@@ -15,5 +16,6 @@ __all__ = [
     "slack_message",
     "start",
     "tasks",
+    "watch",
     "xcoms",
 ]

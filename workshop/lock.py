@@ -10,6 +10,7 @@ from pathlib import Path
 from workshop.lab import ROOT
 
 LOCK = ROOT / "requirements.lock"
+BROWSER_LOCK = ROOT / "requirements-browser.lock"
 CURE = "make lock"
 
 
@@ -20,11 +21,19 @@ def wanted() -> list[str]:
     return needed
 
 
-def complaints(text: str) -> list[str]:
+def wanted_for_the_browser() -> list[str]:
+    """Return the packages of `make check-browser`, which set-up does not install."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed: list[str] = project["dependency-groups"]["browser"]
+    return needed
+
+
+def complaints(text: str, needed: list[str]) -> list[str]:
     """Return what is wrong with a lock, a sentence each, with its cure.
 
     Args:
-        text: what requirements.lock holds.
+        text: what the lock holds.
+        needed: the requirements that it must fulfil.
     """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
@@ -41,7 +50,7 @@ def complaints(text: str) -> list[str]:
     pinned: dict[str, list[str]] = {}
     for name, version in re.findall(r"^([a-z0-9._-]+)==([^ ;\\\n]+)", text, re.MULTILINE):
         pinned.setdefault(name, []).append(version)
-    for line in wanted():
+    for line in needed:
         requirement = Requirement(line)
         versions = pinned.get(canonicalize_name(requirement.name), [])
         if not any(requirement.specifier.contains(version) for version in versions):
@@ -51,15 +60,18 @@ def complaints(text: str) -> list[str]:
 
 def renew() -> int:
     """Resolve anew for all systems and Pythons, and return uv's exit status; needs the network."""
-    uv = Path(sys.executable).with_name("uv")
-    return subprocess.call(
-        [
-            uv, "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes",
-            "--python-version", "3.11", "--no-header", "--no-annotate", "--group", "dev",
-            "pyproject.toml", "--output-file", LOCK.name,
-        ],
-        cwd=ROOT,
-    )  # fmt: skip
+    uv = str(Path(sys.executable).with_name("uv"))
+    compile_ = [
+        uv, "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes",
+        "--python-version", "3.11", "--no-header", "--no-annotate",
+    ]  # fmt: skip
+    core = ["--group", "dev", "pyproject.toml", "--output-file", LOCK.name]
+    # The browser's packages go into the same environment, so they must agree with the others.
+    browser = ["--group", "browser", "--constraints", LOCK.name]
+    browser += ["--output-file", BROWSER_LOCK.name]
+    return subprocess.call([*compile_, *core], cwd=ROOT) or subprocess.call(
+        [*compile_, *browser], cwd=ROOT
+    )
 
 
 def without_markers(text: str, python: str) -> str:

@@ -6,7 +6,9 @@ import io
 import json
 import os
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import graphviz
@@ -53,46 +55,118 @@ class Picture:
         return f'<img alt="{alt}" style="{style}" src="data:image/svg+xml;base64,{data}">'
 
 
-def draw(what: Any) -> Picture:
+def draw(what: Any, *, fold: bool = False) -> Picture:
     """Return the graph of a DAG, or of a DagRun with the state of each task.
 
     Args:
         what: a DAG, or the DagRun that `dag.test()` returned.
+        fold: draw each outermost task group as one box.
     """
     is_run = hasattr(what, "run_id")
     if not is_run and not hasattr(what, "tasks"):
         raise Problem(f"draw() shows a DAG or a DagRun, not a {type(what).__name__}.")
     states, dag = (_states(what), what.dag) if is_run else ({}, what)
+    nodes, edges = layout(dag, fold=fold)
+    small = {name: [node.kind] for name, node in nodes.items()}
+    named = []
+    for name, node in nodes.items():
+        state = worst(states.get(task) for task in node.tasks)
+        small[name][0] += f" · {state}" if state else ""
+        named.append(f"  {name}{_behind(state)}")
+    colors = {name: worst(states.get(task) for task in nodes[name].tasks) for name in nodes}
+    arrows = [f"  {above} -> {below}" for above, below in edges]
+    title = f"{dag.dag_id}{_behind(getattr(what, 'state', None))}"
+    text = "\n".join([title, "tasks", *named, *(["edges", *arrows] if arrows else [])])
+    alt = f"Graph of the DAG {title}: {len(nodes)} tasks, {len(edges)} dependencies"
+    return Picture(render(source(dag, nodes, edges, small, colors)), text, alt)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A box of a graph: a task, or a task group that is folded."""
+
+    kind: str  # the operator's name, or how many tasks the group has
+    tasks: tuple[str, ...]
+    group: str | None = None  # the outermost task group that it is drawn in
+
+
+def layout(dag: Any, *, fold: bool = False) -> tuple[dict[str, Node], list[tuple[str, str]]]:
+    """Return the boxes of a DAG's graph by name, and the arrows between them, sorted.
+
+    Args:
+        dag: the DAG.
+        fold: one box for each outermost task group.
+    """
     tasks = sorted(dag.tasks, key=lambda task: task.task_id)
-    edges = sorted((task.task_id, below) for task in tasks for below in task.downstream_task_ids)
+    groups = {task.task_id: _group_of(task) for task in tasks}
+    nodes: dict[str, Node] = {}
+    for task in tasks:
+        group = groups[task.task_id]
+        if not (fold and group):
+            nodes[task.task_id] = Node(task.task_type, (task.task_id,), group)
+        elif group not in nodes:
+            inside = tuple(name for name in groups if groups[name] == group)
+            nodes[group] = Node(f"group of {len(inside)}", inside)
+    box = {task: name for name, node in nodes.items() for task in node.tasks}
+    arrows = {
+        (box[task.task_id], box[below]) for task in tasks for below in task.downstream_task_ids
+    }
+    return dict(sorted(nodes.items())), sorted((a, b) for a, b in arrows if a != b)
+
+
+def _group_of(task: Any) -> str | None:
+    """Return the id of the outermost task group that a task stands in."""
+    group, outermost = task.task_group, None
+    while group is not None and group.group_id:
+        group, outermost = group.parent_group, str(group.group_id)
+    return outermost
+
+
+def worst(states: Iterable[str | None]) -> str | None:
+    """Return the state that stands for several: what failed first, then what is not yet done."""
+    found = set(states)
+    order = ["failed", "upstream_failed", "up_for_retry", "running", None]
+    rest = [state for state in STATE_COLORS if state not in (*order, "success")]
+    return next((state for state in [*order, *rest] if state in found), "success")
+
+
+def source(
+    dag: Any,
+    nodes: dict[str, Node],
+    edges: list[tuple[str, str]],
+    small: dict[str, list[str]],
+    states: dict[str, str | None],
+) -> str:
+    """Return a graph as Graphviz source: boxes with small lines under their names, in groups."""
     graph = graphviz.Digraph(
         dag.dag_id,
-        graph_attr={"rankdir": "LR", "bgcolor": "white", "pad": "0.2", "nodesep": "0.2"},
+        graph_attr={"rankdir": "LR", "bgcolor": "white", "pad": "0.2", "nodesep": "0.2",
+                    "fontname": "Helvetica,Arial,sans-serif", "fontcolor": INK, "color": PLAIN},
         node_attr={"shape": "box", "style": "rounded,filled", "penwidth": "2",
                    "fontname": "Helvetica,Arial,sans-serif", "fontcolor": INK, "margin": "0.2,0.1"},
         edge_attr={"color": "#5f6368", "arrowsize": "0.7"},
     )  # fmt: skip
-    for task in tasks:
-        state = states.get(task.task_id)
-        color = STATE_COLORS.get(state or "", PLAIN)
-        small = f"{task.task_type} · {state}" if state else task.task_type
-        small = f'<FONT POINT-SIZE="11">{html.escape(small)}</FONT>'
-        label = f"<{html.escape(task.task_id)}<BR/>{small}>"
-        graph.node(task.task_id, label=label, color=color, fillcolor=color + "22")
+    for group in sorted({node.group or "" for node in nodes.values()}):
+        with graph.subgraph(name=f"cluster_{group}" if group else None) as inside:
+            if group:
+                inside.attr(label=group, style="rounded")
+            for name in [name for name in nodes if (nodes[name].group or "") == group]:
+                color = STATE_COLORS.get(states.get(name) or "", PLAIN)
+                lines = "".join(
+                    f'<BR/><FONT POINT-SIZE="11">{html.escape(line)}</FONT>' for line in small[name]
+                )
+                label = f"<{html.escape(name)}{lines}>"
+                inside.node(name, label=label, color=color, fillcolor=color + "22")
     graph.edges(edges)
-    named = [f"  {task.task_id}{_behind(states.get(task.task_id))}" for task in tasks]
-    arrows = [f"  {above} -> {below}" for above, below in edges]
-    title = f"{dag.dag_id}{_behind(getattr(what, 'state', None))}"
-    text = "\n".join([title, "tasks", *named, *(["edges", *arrows] if arrows else [])])
-    alt = f"Graph of the DAG {title}: {len(tasks)} tasks, {len(edges)} dependencies"
-    return Picture(render(graph.source), text, alt)
+    text: str = graph.source
+    return text
 
 
 def _behind(state: str | None) -> str:
     return f" [{state}]" if state else ""
 
 
-def render(source: str) -> str:
+def render(graph: str) -> str:
     """Return Graphviz source as SVG, drawn in this process by the engine inside pygraphviz."""
     import pygraphviz
 
@@ -100,7 +174,7 @@ def render(source: str) -> str:
     if _first:
         _first = False
         _draw_once_in_vain(pygraphviz)
-    svg: bytes = pygraphviz.AGraph(string=source).draw(format="svg", prog="dot")
+    svg: bytes = pygraphviz.AGraph(string=graph).draw(format="svg", prog="dot")
     return svg.decode()
 
 
@@ -180,6 +254,14 @@ def _query(select: str, run: Any) -> pd.DataFrame:
     order = ", key" if "xcom" in select else ""
     with closing(sqlite3.connect(f"file:{current().database}?mode=ro", uri=True)) as connection:
         return pd.read_sql(f"{select} {where}{order}", connection, params=(run.dag_id, run.run_id))
+
+
+def run_state(run: Any) -> str:
+    """Return the state of a DagRun, as the metadata database has it."""
+    with closing(sqlite3.connect(f"file:{current().database}?mode=ro", uri=True)) as connection:
+        select = "select state from dag_run where dag_id = ? and run_id = ?"
+        (found,) = connection.execute(select, (run.dag_id, run.run_id)).fetchone()
+        return str(found)
 
 
 def _states(run: Any) -> dict[str, str]:

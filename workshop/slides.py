@@ -302,6 +302,10 @@ def _after_cell(result: Any) -> None:
         from workshop import tasklog
 
         tasklog.restore_stdout()
+    if "workshop.live" in sys.modules:
+        from workshop import live
+
+        live.settle()
     if (path := os.environ.get("WORKSHOP_RESULTS")) and ".test(" in result.info.raw_cell:
         from workshop import results
 

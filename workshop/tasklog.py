@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from airflow.sdk.listener import get_listener_manager
 Key = tuple[str, str, int, int]  # run_id, task_id, map_index, try_number
 Line = tuple[str, str]  # level, message
 
+observers: list[Callable[[Any, str], None]] = []  # called with a task instance and its new state
 _lines: dict[Key, list[Line]] = defaultdict(list)
 _early: list[Line] = []  # errors since the last task: its own, if it then fails without running
 _running: Key | None = None
@@ -125,24 +127,40 @@ class _Listener:
         _running = _key(task_instance)
         _stdout, sys.stdout = sys.stdout, _Printed()
 
-    @hookimpl
-    def on_task_instance_success(self) -> None:
-        restore_stdout()
+        _tell(task_instance, "running")
 
     @hookimpl
-    def on_task_instance_skipped(self) -> None:
+    def on_task_instance_success(self, task_instance: Any) -> None:
         restore_stdout()
+        _tell(task_instance, "success")
+
+    @hookimpl
+    def on_task_instance_skipped(self, task_instance: Any) -> None:
+        restore_stdout()
+        _tell(task_instance, "skipped")
 
     @hookimpl
     def on_task_instance_failed(self, task_instance: Any, error: Any) -> None:
         if not _running:  # it failed before it ran, for example in its template
             _lines[_key(task_instance)] += _early
         restore_stdout()
+        again = task_instance.try_number <= task_instance.max_tries
+        _tell(task_instance, "up_for_retry" if again else "failed")
         if isinstance(error, KeyboardInterrupt):
             # Airflow takes an interrupt for a failure, tries the task again and leaves its process
             # alone. Whoever interrupts a cell wants both to end.
             task_instance.task.on_kill()
             raise Interrupted(f"Interrupted: the task '{task_instance.task_id}' was stopped.")
+
+
+def _tell(task_instance: Any, state: str) -> None:
+    for observer in observers:
+        observer(task_instance, state)
+
+
+def of_task(ti: Any) -> list[Line]:
+    """Return the captured lines of one try of a task."""
+    return _lines.get(_key(ti), [])
 
 
 def _key(ti: Any) -> Key:

@@ -23,7 +23,14 @@ def test_what_is_installed_is_what_the_lock_says() -> None:
 
 
 def test_the_lock_is_in_step() -> None:
-    assert lock.complaints(TEXT) == []
+    assert lock.complaints(TEXT, WANTED) == []
+
+
+def test_the_browser_s_lock_is_in_step() -> None:
+    text = lock.BROWSER_LOCK.read_text(encoding="utf-8")
+    assert lock.complaints(text, lock.wanted_for_the_browser()) == []
+    for name, pinned in re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE):
+        assert PINNED.get(name, pinned) == pinned
 
 
 def test_every_direct_dependency_has_its_reason() -> None:

@@ -161,13 +161,13 @@ def test_a_lost_slide_cell_changes_the_dag_file() -> None:
 
 def test_a_lock_out_of_step() -> None:
     text = lock.LOCK.read_text(encoding="utf-8")
-    assert lock.complaints(text) == []
+    assert lock.complaints(text, lock.wanted()) == []
     without = re.sub(r"^papermill==.*\n(?: .*\n)*", "", text, flags=re.MULTILINE)
     older = re.sub(r"^pandas==[^ ]+", "pandas==1.0.0", text, flags=re.MULTILINE)
     addressed = "--index-url https://example.com/simple\n" + text
     unhashed = re.sub(r"^(papermill==\S+).*\n(?: .*\n)*", r"\1\n", text, flags=re.MULTILINE)
     for mutated in (without, older, addressed, unhashed):
-        found = lock.complaints(mutated)
+        found = lock.complaints(mutated, lock.wanted())
         assert found
         assert all("make lock" in complaint for complaint in found)
 

@@ -229,6 +229,7 @@ def test_set_up_interrupted_in_the_middle_can_be_run_again(
     process = subprocess.Popen(
         ["make", "setup"], cwd=checkout, env={"PATH": path, "HOME": str(checkout)},
         stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     wait_for((checkout / "fetching").exists)
     os.killpg(process.pid, how)

@@ -11,8 +11,10 @@ from workshop.slides import NOTEBOOKS
 
 NOTHING = "Listed 0 items."
 DENIED = (
-    "ERROR: (gcloud.spanner.instances.list) User [spy@example.com] does not have permission to "
-    "access projects instance [spy-demo] (or it may not exist): The caller does not have permission"
+    "ERROR: (gcloud.spanner.instances.list) [spy@example.com] does not have permission to access "
+    "projects instance [spy-demo] (or it may not exist): Caller is missing IAM permission "
+    "spanner.instances.list on resource projects/spy-demo. This command is authenticated as "
+    "spy@example.com which is the active account specified by the [core/account] property."
 )
 TITLES = {
     "sql": "Cloud SQL",

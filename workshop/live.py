@@ -1,0 +1,150 @@
+"""`watch(dag)`: the graph of a DAG that changes colour while `dag.test()` runs in another cell.
+
+Airflow's listeners run in the notebook's own process and tell each change of a task. The states
+that no listener hears of, those of tasks that never ran, come from the DagRun when the cell ends.
+"""
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anywidget
+import traitlets
+
+from workshop import show
+from workshop.problem import Problem
+
+LAST_LINES = 12
+LONGEST = 400  # characters of a log line or an XCom that travel to the browser
+FOLDER = Path(__file__).parent
+
+
+class Stored:
+    """A widget that is stored as text and an image: a saved widget without a kernel shows nothing.
+
+    Its class has a `picture`, which gives both.
+    """
+
+    picture: show.Picture
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        data |= {"text/plain": self.picture.text, "text/html": self.picture._repr_html_()}
+        return data, metadata
+
+
+class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets has no types
+    """The graph of one DAG, in one cell's output."""
+
+    _esm = (FOLDER / "live.js").read_text(encoding="utf-8")
+    _css = (FOLDER / "live.css").read_text(encoding="utf-8")
+    graphs = traitlets.Dict().tag(sync=True)  # "unfolded" and, with task groups, "folded": SVG
+    boxes = traitlets.Dict().tag(sync=True)  # the tasks in each box
+    tasks = traitlets.Dict().tag(sync=True)  # what is known of each task
+    run = traitlets.Unicode("").tag(sync=True)  # the state of the DagRun
+    colors = traitlets.Dict(show.STATE_COLORS).tag(sync=True)
+
+    def __init__(self, dag: Any) -> None:
+        super().__init__()
+        self.dag_id: str = dag.dag_id
+        self.picture = show.draw(dag)
+        self.run_id = ""
+        self._last = ""
+        self._instances: dict[str, dict[int, str]] = {}
+        self._begun: dict[tuple[str, int], float] = {}
+        self._draw(dag)
+
+    def _draw(self, dag: Any) -> None:
+        graphs: dict[str, str] = {}
+        boxes: dict[str, list[str]] = {}
+        sources = ""
+        for name, fold in (("unfolded", False), ("folded", True)):
+            nodes, edges = show.layout(dag, fold=fold)
+            boxes |= {box: list(node.tasks) for box, node in nodes.items()}
+            small = {box: [node.kind, "upstream_failed"] for box, node in nodes.items()}
+            source = show.source(dag, nodes, edges, small, {})
+            if source not in sources:  # without groups the two are the same
+                graphs[name] = show.render(source)
+            sources += source
+        if sources != self._last:
+            self._last, self.boxes, self.graphs = sources, boxes, graphs
+
+    def changed(self, ti: Any, state: str) -> None:
+        """Take a change of a task: show its state and, when it ended, what it left behind."""
+        if ti.dag_id != self.dag_id:
+            return
+        if ti.run_id != self.run_id:
+            self.run_id, self._instances, self.tasks = ti.run_id, {}, {}
+            self._draw(ti.task.dag)
+            self.run = "running"
+        index = -1 if ti.map_index is None else ti.map_index
+        self._instances.setdefault(ti.task_id, {})[index] = state
+        key = (ti.task_id, index)
+        self._begun.setdefault(key, time.monotonic())
+        known = {
+            "state": show.worst(self._instances[ti.task_id].values()),
+            "tries": ti.try_number,
+            "seconds": round(time.monotonic() - self._begun[key], 1),
+        }
+        if state != "running":
+            from workshop import tasklog
+
+            del self._begun[key]
+            lines = tasklog.of_task(ti)[-LAST_LINES:]
+            known["log"] = [f"{level}: {tasklog.plain(line)[:LONGEST]}" for level, line in lines]
+            left = show.xcoms(ti)
+            left = left[left["task"] == ti.task_id]
+            known["xcom"] = [
+                f"{key}: {str(value)[:LONGEST]}"
+                for key, value in zip(left["key"], left["value"], strict=True)
+            ]
+        # Without a second dict of all tasks for each change: only the message travels now.
+        self.tasks.setdefault(ti.task_id, {}).update(known)
+        self.send({"task": ti.task_id, "known": known})
+
+    def settle(self) -> None:
+        """Show the states that the DagRun has when the cell ends."""
+        if self.run != "running":
+            return
+        run = SimpleNamespace(dag_id=self.dag_id, run_id=self.run_id)
+        tasks = {name: dict(known) for name, known in self.tasks.items()}
+        frame = show.tasks(run)
+        for task in frame["task"].unique():
+            state = show.worst(frame[frame["task"] == task]["state"])
+            tasks.setdefault(str(task), {"tries": 0})["state"] = state
+        self.tasks = tasks
+        self.run = show.run_state(run)
+
+
+_watched: dict[str, Watched] = {}
+
+
+def watch(dag: Any) -> Watched:
+    """Return the graph of a DAG; it changes colour while `dag.test()` runs in a later cell.
+
+    Choose a task in it, by mouse or with Tab and Enter, to see its state, its tries, its seconds,
+    the last lines of its log and its XComs.
+
+    Args:
+        dag: the DAG. A later `watch` of the same DAG takes the place of this one.
+    """
+    if not hasattr(dag, "tasks"):
+        raise Problem(f"watch() shows a DAG, not a {type(dag).__name__}: write watch(dag).")
+    from workshop import tasklog
+
+    if _tell not in tasklog.observers:
+        tasklog.observers.append(_tell)
+    _watched[dag.dag_id] = Watched(dag)
+    return _watched[dag.dag_id]
+
+
+def _tell(ti: Any, state: str) -> None:
+    if ti.dag_id in _watched:
+        _watched[ti.dag_id].changed(ti, state)
+
+
+def settle() -> None:
+    """Bring all graphs to what their DagRuns are; called at the end of each cell."""
+    for watched in _watched.values():
+        watched.settle()
