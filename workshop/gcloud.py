@@ -1,9 +1,9 @@
 """A stand-in for the `gcloud` program: it knows `gcloud SERVICE instances list`, and a YAML world.
 
 Run as a program of its own, so it imports nothing of the workbook:
-`python gcloud.py WORLD.yaml sql instances list --format=json`. What it prints, and where, and its
-exit status are those of Google Cloud CLI 528.0.0 for the same objects; where a real one is
-installed, `workshop/tests/test_real_gcloud.py` compares the two byte for byte.
+`python gcloud.py WORLD.yaml FAULTS.json sql instances list --format=json`. What it prints, and
+where, and its exit status are those of Google Cloud CLI 528.0.0 for the same objects; where a real
+one is installed, `workshop/tests/test_real_gcloud.py` compares the two byte for byte.
 """
 
 import json
@@ -24,6 +24,7 @@ REFUSALS = {
     "spanner": "Caller is missing IAM permission spanner.instances.list on resource projects/{}.",
     "bigtable": "Access denied. Missing IAM permission: bigtable.instances.list.",
     "compute": "Required 'compute.instances.list' permission for 'projects/{}'",
+    "filestore": "Permission 'file.instances.list' denied on 'projects/{}/locations/-'",
 }
 COLUMNS = {
     "sql": ("NAME", "DATABASE_VERSION", "LOCATION", "TIER", "PRIMARY_ADDRESS", "PRIVATE_ADDRESS",
@@ -33,6 +34,9 @@ COLUMNS = {
     "bigtable": ("NAME", "DISPLAY_NAME", "STATE"),
     "compute": ("NAME", "ZONE", "MACHINE_TYPE", "PREEMPTIBLE", "INTERNAL_IP", "EXTERNAL_IP",
                 "STATUS"),
+    # Not in the talk: an exercise adds it.
+    "filestore": ("INSTANCE_NAME", "LOCATION", "TIER", "CAPACITY_GB", "FILE_SHARE_NAME",
+                  "IP_ADDRESS", "STATE", "CREATE_TIME"),
 }  # fmt: skip
 NO_CREDENTIALS = """You do not currently have an active account selected.
 Please run:
@@ -132,6 +136,16 @@ def as_api(service: str, project: str, it: dict[str, Any]) -> dict[str, Any]:
             "name": name,
             "state": it.get("state", "READY"),
         }
+    if service == "filestore":
+        location = it.get("zone", "us-central1-a")
+        return {
+            "createTime": "2018-11-05T09:30:00Z",
+            "fileShares": [{"capacityGb": str(it.get("capacityGb", 1024)), "name": "share"}],
+            "name": f"projects/{project}/locations/{location}/instances/{it['name']}",
+            "networks": [{"ipAddresses": [it.get("address", "10.0.0.2")]}],
+            "state": it.get("state", "READY"),
+            "tier": it.get("tier", "BASIC_HDD"),
+        }
     api = "https://www.googleapis.com/compute/v1/projects"
     zone = f"{api}/{project}/zones/{it.get('zone', 'us-central1-a')}"
     interface = {"networkIP": it.get("internalIP", "10.128.0.2")}
@@ -172,6 +186,12 @@ def row(service: str, api: dict[str, Any]) -> tuple[str, ...]:
         )  # fmt: skip
     if service == "bigtable":
         return name, api["displayName"], api["state"]
+    if service == "filestore":
+        share = api["fileShares"][0]
+        return (
+            name, api["name"].split("/")[3], api["tier"], share["capacityGb"], share["name"],
+            api["networks"][0]["ipAddresses"][0], api["state"], api["createTime"].rstrip("Z"),
+        )  # fmt: skip
     interface = api["networkInterfaces"][0]
     external = interface.get("accessConfigs", [{}])[0].get("natIP", "")
     return (
@@ -187,8 +207,8 @@ def _last(path: str) -> str:
 
 def table(service: str, objects: list[dict[str, Any]]) -> str:
     """Return gcloud's table: columns as wide as their widest cell, two blanks between them."""
-    if service == "bigtable":
-        objects = sorted(objects, key=lambda api: str(api["name"]))
+    if service in ("bigtable", "filestore"):
+        objects = sorted(objects, key=lambda api: _last(api["name"]))
     rows = [COLUMNS[service], *(row(service, api) for api in objects)]
     widths = [max(_width(cells[column]) for cells in rows) for column in range(len(rows[0]))]
     lines = []
@@ -220,11 +240,16 @@ def denied(service: str, project: str, output: str) -> tuple[str, str, int]:
     if service == "compute":
         listed = "Listed 0 items.\n" if output == "table" else ""
         return nothing, f"WARNING: Some requests did not succeed.\n - {refusal}\n\n{listed}", 0
+    error = f"ERROR: (gcloud.{service}.instances.list)"
+    who = (
+        f"This command is authenticated as {ACCOUNT} which is the active account specified by the "
+        "[core/account] property"
+    )
+    if service == "filestore":
+        return "", f"{error} HTTPError 403: {refusal}. {who}\n", 1
     said = (
-        f"ERROR: (gcloud.{service}.instances.list) [{ACCOUNT}] does not have permission to "
-        f"access projects instance [{project}] (or it may not exist): {refusal} This command is "
-        f"authenticated as {ACCOUNT} which is the active account specified by the "
-        "[core/account] property.\n"
+        f"{error} [{ACCOUNT}] does not have permission to access projects instance [{project}] "
+        f"(or it may not exist): {refusal} {who}.\n"
     )
     return nothing, said, 1
 
@@ -242,12 +267,14 @@ def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
             words.append(word)
             continue
         project, output = (value, output) if flag == "--project" else (project, value)
+    if words in (["config", "get-value", "project"], ["config", "get", "project"]):
+        return f"{project}\n", "", 0
     known = len(words) == 3 and words[0] in COLUMNS and words[1:] == ["instances", "list"]
     if not known or output not in ("table", "json", "value(name)"):
         return "", (
             "ERROR: (gcloud) This is the workbook's stand-in for gcloud. It knows "
             f"'gcloud SERVICE instances list' for {', '.join(COLUMNS)}, with --project, "
-            "--format=json and --format='value(name)'.\n"
+            "--format=json and --format='value(name)', and 'gcloud config get-value project'.\n"
         ), 2  # fmt: skip
     service = words[0]
     fault = world["faults"].get(service)
@@ -257,6 +284,8 @@ def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
         return "", f"ERROR: (gcloud.{service}.instances.list) {NO_CREDENTIALS}\n", 1
     if fault == "slow":
         time.sleep(SLOW_SECONDS)
+    if fault == "empty":
+        world["services"][service] = []
     objects = [shown(service, api) for api in list_api(world, service, project)]
     if output == "json":
         return json.dumps(objects, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "", 0
@@ -268,13 +297,14 @@ def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
 
 
 def main() -> int:
-    """Answer the command line: the world's file, then gcloud's own words."""
+    """Answer the command line: the world's file, a file of faults, then gcloud's own words."""
     try:
         world = read_world(Path(sys.argv[1]))
+        world["faults"] |= json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"ERROR: (gcloud) the stand-in cannot read its world: {error}\n")
         return 1
-    stdout, stderr, status = answer(world, sys.argv[2:])
+    stdout, stderr, status = answer(world, sys.argv[3:])
     sys.stderr.write(stderr)
     sys.stdout.write(stdout)
     return status

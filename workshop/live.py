@@ -21,17 +21,15 @@ FOLDER = Path(__file__).parent
 
 
 class Stored:
-    """A widget that is stored as text and an image: a saved widget without a kernel shows nothing.
+    """A widget that is stored as text and HTML: a saved widget without a kernel shows nothing."""
 
-    Its class has a `picture`, which gives both.
-    """
+    stored_text: str
+    stored_html: str
 
-    picture: show.Picture
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data, metadata = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
-        data |= {"text/plain": self.picture.text, "text/html": self.picture._repr_html_()}
-        return data, metadata
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle: Any = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        data = bundle[0] if isinstance(bundle, tuple) else bundle  # anywidget adds metadata
+        return {**data, "text/plain": self.stored_text, "text/html": self.stored_html}
 
 
 class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets has no types
@@ -48,7 +46,8 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
     def __init__(self, dag: Any) -> None:
         super().__init__()
         self.dag_id: str = dag.dag_id
-        self.picture = show.draw(dag)
+        picture = show.draw(dag)
+        self.stored_text, self.stored_html = picture.text, picture._repr_html_()
         self.run_id = ""
         self._last = ""
         self._instances: dict[str, dict[int, str]] = {}

@@ -18,7 +18,7 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,7 +28,7 @@ import pandas as pd
 from aiosmtpd.smtp import SMTP
 
 from workshop import gcloud
-from workshop.lab import DAG_VARIABLES, current, is_real
+from workshop.lab import DAG_VARIABLES, NOT_STARTED, current, is_real
 from workshop.problem import Problem
 
 WORLDS = Path(__file__).parent / "worlds"
@@ -51,8 +51,8 @@ class SlackMessage:
         for attachment in self.payload.get("attachments", []):
             lines.append(str(attachment.get("pretext", "")))
             lines.append(str(attachment.get("text", "")))
-            for field in attachment.get("fields", []):
-                lines += [f"{field.get('title', '')}:", *str(field.get("value", "")).splitlines()]
+            for one in attachment.get("fields", []):
+                lines += [f"{one.get('title', '')}:", *str(one.get("value", "")).splitlines()]
         return "\n".join(line for line in lines if line)
 
     def __repr__(self) -> str:
@@ -254,6 +254,15 @@ class Sandbox:
     slack: Slack
     mail: MailServer
     world: str = ""
+    home: Path = Path()
+    world_faults: dict[str, Any] = field(default_factory=dict)
+    switches: dict[str, Any] = field(default_factory=dict)  # None: mended
+
+    @property
+    def faults(self) -> dict[str, Any]:
+        """What fails now, and how."""
+        both = self.world_faults | self.switches
+        return {what: kind for what, kind in both.items() if kind is not None}
 
 
 _sandbox: Sandbox | None = None
@@ -273,22 +282,24 @@ def enter(name: str, home: Path | None = None) -> str:
     path = _find(name)
     try:
         world = gcloud.read_world(path)
-        slack_fault, mail_down = _faults(path, world["faults"])
+        if not isinstance(world["faults"], dict):
+            raise ValueError(f"{path.name}: write the faults as 'faults: {{slack: 500}}'.")
+        for what, kind in world["faults"].items():
+            _check_fault(what, kind)
     except (OSError, ValueError) as error:
         raise Problem(f"The world '{name}' cannot be used. {error}") from None
     _sandbox = _sandbox or Sandbox(Slack(), MailServer())
-    _sandbox.world = name
-    _sandbox.slack.fault, _sandbox.mail.down = slack_fault, mail_down
+    _sandbox.world, _sandbox.home = name, home or current().home
     _sandbox.slack.messages.clear()
     _sandbox.mail.mails.clear()
-    _install_gcloud(home or current().home, path)
-    values = (_sandbox.slack.webhook, RECIPIENT, _sandbox.mail.connection)
-    os.environ.update(zip(DAG_VARIABLES, values, strict=True))
+    _install_gcloud(_sandbox.home, path)
+    _sandbox.world_faults, _sandbox.switches = world["faults"], {}
+    _apply(_sandbox)
     count = sum(len(instances) for instances in world["services"].values())
-    faults = ", ".join(f"{what} {fault}" for what, fault in sorted(world["faults"].items()))
+    faults = _in_words(world["faults"])
     own = "" if path.parent == WORLDS else f" (your file worlds/{path.name})"
     return (
-        f"Sandbox, world '{name}'{own}: {count} instances in four services"
+        f"Sandbox, world '{name}'{own}: {count} instances"
         f"{', faults: ' + faults if faults else ''}.\n"
         "gcloud, Slack and the mail server are stand-ins on this machine; nothing leaves it."
     )
@@ -303,24 +314,70 @@ def _find(name: str) -> Path:
     raise Problem(f"There is no world '{name}'. The worlds are: {', '.join(known)}.")
 
 
-def _faults(path: Path, faults: Any) -> tuple[int | None, bool]:
-    """Return Slack's fault and whether the mail server is down.
+FAULTS: dict[str, tuple[Any, ...]] = {
+    **{service: ("denied", "no_credentials", "slow", "empty") for service in gcloud.COLUMNS},
+    "slack": tuple(FAULT_ANSWERS),
+    "mail": ("down",),
+}
+
+
+def _check_fault(what: str, kind: Any) -> None:
+    """Raise ValueError when there is no such fault."""
+    if kind not in FAULTS.get(what, ()):
+        can = "; ".join(f"{key}: {', '.join(map(str, FAULTS[key]))}" for key in FAULTS)
+        raise ValueError(f"there is no fault '{what}: {kind}', only {can}.")
+
+
+def _in_words(faults: dict[str, Any]) -> str:
+    return ", ".join(f"{what} {kind}" for what, kind in sorted(faults.items()))
+
+
+def _apply(box: Sandbox) -> None:
+    """Make the stand-ins show the faults that are switched on; `gcloud` reads its at each call."""
+    (box.home / "faults.json").write_text(json.dumps(box.switches), encoding="utf-8")
+    box.slack.fault, box.mail.down = box.faults.get("slack"), box.faults.get("mail") == "down"
+    values = (box.slack.webhook, RECIPIENT, box.mail.connection)
+    os.environ.update(zip(DAG_VARIABLES, values, strict=True))
+
+
+def fault(**switches: Any) -> None:
+    """Switch faults of the sandbox on and off, and say which are on.
+
+    Args:
+        switches: what shall fail and how, for example `spanner="denied"`, `compute="slow"`,
+            `sql="empty"`, `slack=500` or `mail="down"`; None mends it.
 
     Raises:
-        ValueError: there is no such fault.
+        Problem: there is no such fault, or this is the real world.
     """
-    known: dict[str, tuple[Any, ...]] = {
-        **{service: ("denied", "no_credentials", "slow") for service in gcloud.COLUMNS},
-        "slack": tuple(FAULT_ANSWERS),
-        "mail": ("down",),
-    }
-    if not isinstance(faults, dict):
-        raise ValueError(f"{path.name}: write the faults as 'faults: {{slack: 500}}'.")
-    for what, fault in faults.items():
-        if fault not in known.get(what, ()):
-            can = "; ".join(f"{key}: {', '.join(map(str, known[key]))}" for key in known)
-            raise ValueError(f"{path.name}: there is no fault '{what}: {fault}', only {can}.")
-    return faults.get("slack"), faults.get("mail") == "down"
+    set_faults(switches)
+    print(f"Faults: {_in_words(faults_now()) or 'none'}.")
+
+
+def set_faults(switches: dict[str, Any]) -> None:
+    """Switch faults on and off; raises as `fault`, which says more."""
+    box = _switchable()
+    for what, kind in switches.items():
+        if kind is not None or what not in FAULTS:
+            try:
+                _check_fault(what, kind)
+            except ValueError as error:
+                raise Problem(f"T{str(error)[1:]}") from None
+    box.switches |= switches
+    _apply(box)
+
+
+def faults_now() -> dict[str, Any]:
+    """Return the faults that are switched on; raise Problem where there are none to switch."""
+    return _switchable().faults
+
+
+def _switchable() -> Sandbox:
+    if is_real():
+        raise Problem("This is the real world: it has no switches. Leave GCPSPY_WORLD out for one.")
+    if not _sandbox:
+        raise Problem(NOT_STARTED)
+    return _sandbox
 
 
 def _install_gcloud(home: Path, world: Path) -> None:
@@ -328,7 +385,8 @@ def _install_gcloud(home: Path, world: Path) -> None:
     folder = home / "bin"
     folder.mkdir(exist_ok=True)
     program = folder / "gcloud"
-    words = shlex.join([sys.executable, "-I", "-X", "utf8", gcloud.__file__, str(world)])
+    words = shlex.join([sys.executable, "-I", "-X", "utf8", gcloud.__file__, str(world),
+                        str(home / "faults.json")])  # fmt: skip
     # A shell between them, because an interpreter's path with a blank cannot follow `#!`.
     program.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The list APIs of four Google Cloud services on loopback, for a real `gcloud`, from a world."""
+"""The list APIs of five Google Cloud services on loopback, for a real `gcloud`, from a world."""
 
 import json
 import subprocess
@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from workshop import gcloud
 
-PATHS = {"sql": "sql", "compute": "compute", "spanner": "v1", "bigtable": "v2"}
+SERVICES = {
+    "sql": "sql", "compute": "compute", "v1": "spanner", "v2": "bigtable", "file": "filestore"
+}  # fmt: skip
 
 
 class GoogleApis:
@@ -33,6 +35,7 @@ class GoogleApis:
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_SQL": api,
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_SPANNER": api,
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGTABLEADMIN": api,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_FILE": f"{api}file/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{api}compute/v1/",
             "CLOUDSDK_AUTH_TOKEN_HOST": f"{api}token",
             "CLOUDSDK_CORE_PROJECT": gcloud.read_world(self.world)["project"],
@@ -64,7 +67,7 @@ class GoogleApis:
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
         """Return status and body of a list API for a request's path and query."""
         world = gcloud.read_world(self.world)
-        service = next(key for key, first in PATHS.items() if path.split("/")[1] == first)
+        service = SERVICES[path.split("/")[1]]
         project = path.split("/projects/")[1].split("/")[0]
         if world["faults"].get(service) == "denied":
             message = gcloud.REFUSALS[service].format(project)

@@ -108,7 +108,7 @@ def test_two_hundred_tasks_fold_into_their_groups(lab: Any) -> None:
 
 def test_it_is_stored_as_text_and_an_image(whole: Any) -> None:
     watched = watch(whole)
-    data, _ = watched._repr_mimebundle_()
+    data = watched._repr_mimebundle_()
     assert "prepare_email_task -> send_email" in data["text/plain"]
     assert data["text/html"].startswith("<img alt=")
     assert "application/vnd.jupyter.widget-view+json" in data

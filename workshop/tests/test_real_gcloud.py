@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 FORMATS: tuple[tuple[str, ...], ...] = ((), ("--format=json",), ("--format=value(name)",))
 WORLDS = {path.stem: path.read_text(encoding="utf-8") for path in sandbox.WORLDS.glob("*.yaml")}
 WORLDS["all denied"] = WORLDS["talk"] + (
-    "faults: {sql: denied, spanner: denied, bigtable: denied, compute: denied}\n"
+    "faults: {sql: denied, spanner: denied, bigtable: denied, compute: denied, filestore: denied}\n"
 )
 WORLDS["3000 machines"] = WORLDS["busy"].replace("repeat: 500", "repeat: 3000")
 # The longest names that the services allow, and display names that are no plain letters.
@@ -40,6 +40,9 @@ services:
     - {{name: web, zone: europe-west1-b, externalIP: 35.205.0.4}}
     - {{name: web-10}}
     - {{name: web-9}}
+  filestore:
+    - {{name: {"f" * 63}, zone: northamerica-northeast1-a, tier: ENTERPRISE, capacityGb: 102400}}
+    - {{name: a, state: CREATING}}
 """
 
 
@@ -66,12 +69,14 @@ def both(google: tuple[GoogleApis, dict[str, str]], home: Path, world: str) -> A
     apis.world.write_text(world, encoding="utf-8")
     (home / "bin").mkdir()
     sandbox._install_gcloud(home, apis.world)
+    (home / "faults.json").write_text("{}")
     project = f"--project={gcloud.read_world(apis.world)['project']}"
     asked = [
         (service, "instances", "list", project, *form)
         for service in gcloud.COLUMNS
         for form in FORMATS
     ]
+    asked.append(("config", "get-value", "project"))
     with ThreadPoolExecutor(4) as pool:
         real = pool.map(lambda words: run(str(REAL), words, variables), asked)
         ours = pool.map(lambda words: run(str(home / "bin" / "gcloud"), words, {}), asked)

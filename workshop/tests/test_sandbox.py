@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from workshop import gcloud, sandbox
+from workshop import sandbox, switches
 from workshop.problem import Problem
 
 # Printed by Google Cloud CLI 528.0.0 for one small world.
@@ -48,7 +48,7 @@ services:
     - {name: web-2, zone: us-east1-c, preemptible: true, internalIP: 10.142.0.4, externalIP: 35.205.0.4}
     - {name: bastion, zone: europe-west1-b, internalIP: 10.132.0.5, status: TERMINATED}
 """
-SERVICES = tuple(gcloud.COLUMNS)
+SERVICES = ("sql", "spanner", "bigtable", "compute")
 
 
 @pytest.fixture
@@ -175,6 +175,49 @@ def test_a_broken_world_is_one_sentence(enter: Any, text: str, sentence: str) ->
 def test_an_unknown_world_names_those_there_are(lab: Any) -> None:
     with pytest.raises(Problem, match="busy, denied, empty, quiet, talk"):
         sandbox.enter("atlantis")
+
+
+def test_faults_are_switched_on_and_off(enter: Any, capsys: Any) -> None:
+    enter(WORLD + "faults: {spanner: denied}\n")
+    capsys.readouterr()
+    sandbox.fault(sql="empty", slack=500, mail="down")
+    said = "Faults: mail down, slack 500, spanner denied, sql empty.\n"
+    assert capsys.readouterr().out == said
+    assert ask("sql", "instances", "list") == ("", "Listed 0 items.\n", 0)
+    assert post(json.dumps({"text": "x"}))[0] == 500
+    sandbox.fault(spanner=None, slack=None, mail=None, sql=None)
+    assert capsys.readouterr().out == "Faults: none.\n"
+    assert ask("spanner", "instances", "list") == (RECORDED["spanner"], "", 0)
+    assert post(json.dumps({"text": "x"}))[0] == 200
+    sandbox.fault(spanner="denied")
+    sandbox.enter("talk")
+    assert sandbox.faults_now() == {}
+
+
+@pytest.mark.parametrize("switches", [{"spaner": None}, {"slack": 418}, {"sql": "down"}])
+def test_an_unknown_fault_names_those_there_are(lab: Any, switches: Any) -> None:
+    sandbox.enter("talk")
+    with pytest.raises(Problem, match=r"There is no fault .* only sql: denied, no_credentials"):
+        sandbox.fault(**switches)
+    assert sandbox.faults_now() == {}
+
+
+def test_a_moved_switch_is_a_fault(lab: Any) -> None:
+    sandbox.enter("denied")
+    shown = switches()
+    rows = {row.description: row for row in shown.children[:-1]}
+    assert rows["spanner"].value == "denied"
+    rows["slack"].value = 429
+    rows["spanner"].value = None
+    assert sandbox.faults_now() == {"slack": 429}
+    assert shown.said.value == "spanner: works. Run the DAG again."
+    data = shown._repr_mimebundle_()
+    assert "spanner: denied" in data["text/plain"]
+
+
+def test_the_project_is_that_of_the_world(enter: Any) -> None:
+    enter(WORLD)
+    assert ask("config", "get-value", "project")[0] == "recorded\n"
 
 
 def webhook() -> str:

@@ -1,0 +1,46 @@
+"""`switches()`: the sandbox's faults as drop-down lists; the same as `fault(...)` in code."""
+
+import html
+from functools import partial
+from typing import Any
+
+import ipywidgets
+
+from workshop import sandbox
+from workshop.live import Stored
+
+WORKS = "works"
+
+
+class Switches(Stored, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """One drop-down list for each service, for Slack and for the mail server."""
+
+    def __init__(self) -> None:
+        now = sandbox.faults_now()
+        self.said = ipywidgets.Label()
+        rows = []
+        for what, kinds in sandbox.FAULTS.items():
+            row = ipywidgets.Dropdown(
+                options=[(WORKS, None), *((str(kind), kind) for kind in kinds)],
+                value=now.get(what),
+                description=what,
+            )
+            row.observe(partial(self._switch, what), names="value")
+            rows.append(row)
+        super().__init__([*rows, self.said])
+        lines = [f"{what}: {now.get(what, WORKS)}" for what in sandbox.FAULTS]
+        self.stored_text = "\n".join(["Switches of the sandbox", *lines])
+        self.stored_html = f"<pre>{html.escape(self.stored_text)}</pre>"
+
+    def _switch(self, what: str, change: Any) -> None:
+        sandbox.set_faults({what: change["new"]})
+        self.said.value = f"{what}: {change['new'] or WORKS}. Run the DAG again."
+
+
+def switches() -> Switches:
+    """Return switches for the sandbox's faults; move one, then run the DAG again.
+
+    Raises:
+        Problem: this is the real world, or the notebook has not started.
+    """
+    return Switches()
