@@ -70,11 +70,9 @@ def both(google: tuple[GoogleApis, dict[str, str]], home: Path, world: str) -> A
     (home / "bin").mkdir()
     sandbox._install_gcloud(home, apis.world)
     (home / "faults.json").write_text("{}")
-    project = f"--project={gcloud.read_world(apis.world)['project']}"
+    variables |= {"CLOUDSDK_CORE_PROJECT": gcloud.read_world(apis.world)["project"]}
     asked = [
-        (service, "instances", "list", project, *form)
-        for service in gcloud.COLUMNS
-        for form in FORMATS
+        (service, "instances", "list", *form) for service in gcloud.COLUMNS for form in FORMATS
     ]
     asked.append(("config", "get-value", "project"))
     with ThreadPoolExecutor(4) as pool:
