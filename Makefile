@@ -1,6 +1,7 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check demo doctor airflow bundle bench record dags lock setup clean
+.PHONY: help lab check check-browser demo rehearse present blank site doctor airflow bundle \
+  bench record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -8,13 +9,14 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(shell pwd -P))
 .PHONY: $(READY)
 endif
 WORKSHOP := .venv/bin/python -m workshop
+SLIDE := 16
 
 $(READY): requirements.lock pyproject.toml workshop/setup.py
 	@command -v python3 >/dev/null || { echo "Set-up stopped: there is no python3; install Python 3.11 or later."; exit 1; }
 	@python3 workshop/setup.py
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: $(READY) ## open JupyterLab on your own copy of the notebooks, in the folder work
 	@$(WORKSHOP) lab
@@ -22,8 +24,23 @@ lab: $(READY) ## open JupyterLab on your own copy of the notebooks, in the folde
 check: $(READY) ## run every check: style, types, notebooks, DAG file, sandbox
 	@$(WORKSHOP) check
 
+check-browser: $(READY) ## drive JupyterLab in a headless Chromium as a person would
+	@$(WORKSHOP) check-browser
+
 demo: $(READY) ## run the gcp_spy notebooks headless, and show what arrived on one HTML page
 	@$(WORKSHOP) demo
+
+rehearse: $(READY) ## run the whole talk without a network, and print its times beside the plan's
+	@$(WORKSHOP) rehearse
+
+present: $(READY) ## open JupyterLab for a stage, with notes; make present SLIDE=24
+	@$(WORKSHOP) present $(SLIDE)
+
+blank: $(READY) ## write the notebooks for a room to build/blank: no outputs, no solutions
+	@$(WORKSHOP) blank
+
+site: $(READY) ## write the notebooks to build/site as HTML that works from disk
+	@$(WORKSHOP) site
 
 doctor: $(READY) ## say whether everything is here that the workbook needs
 	@$(WORKSHOP) doctor

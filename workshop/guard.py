@@ -8,9 +8,8 @@ from typing import Any
 
 from workshop import record, talk
 from workshop.lab import ROOT
-from workshop.slides import MAGIC, NOTEBOOKS, Step
+from workshop.slides import EXERCISE, HEADING, MAGIC, NOTEBOOKS, Step, slides_of
 
-HEADING = re.compile(r"^## Slides? (\d+)(?:–(\d+))? · \S", re.MULTILINE)
 OF_ONE_MACHINE = re.compile(
     r"/home/|/root/|/Users/|/tmp/|/var/folders/|gcp_spy-\w|127\.0\.0\.1:\d|localhost:\d"
 )
@@ -95,8 +94,9 @@ def _sources(notebook: Any, name: str) -> list[str]:
     if tagged != [PARAMETERS]:
         found.append(f"it needs one cell tagged 'parameters', with {PARAMETERS}")
     for cell in _code(notebook):
-        if cell.source.startswith("%%") and not MAGIC.match(cell.source):
-            found.append(f"{_short(cell)} has an unknown magic: the only one is '%%slide N part'")
+        known = MAGIC.match(cell.source) or EXERCISE.match(cell.source)
+        if cell.source.startswith("%%") and not known:
+            found.append(f"{_short(cell)} has an unknown magic: write '%%slide N part'")
         if SECRETS.search(cell.source):
             found.append(f"{_short(cell)} holds a secret: take it out, and renew it")
     return found
@@ -135,11 +135,6 @@ def _links(notebook: Any, name: str) -> list[str]:
     ]
 
 
-def slides_of(heading: re.Match[str]) -> range:
-    """Return the slides that a heading names."""
-    return range(int(heading[1]), int(heading[2] or heading[1]) + 1)
-
-
 def _slides(notebook: Any, name: str) -> list[str]:
     found = []
     headed: list[int] = []
@@ -167,7 +162,10 @@ def _slides(notebook: Any, name: str) -> list[str]:
 
 
 def _sizes(notebook: Any, name: str) -> list[str]:
-    lengths = [len(cell.source.splitlines()) for cell in _code(notebook)]
+    # The exercises come after the talk, at the learner's own pace.
+    end = [n for n, c in enumerate(notebook.cells) if c.source.startswith("## What you have now")]
+    talked = notebook.cells[: end[0]] if end else notebook.cells
+    lengths = [len(c.source.splitlines()) for c in talked if c.cell_type == "code"]
     small = sum(length <= 8 for length in lengths) >= 0.85 * len(lengths)
     if max(lengths) <= 15 and statistics.median(lengths) <= 3 and small and len(lengths) <= 30:
         return []

@@ -2,10 +2,10 @@
 // DAG runs, and cannot be asked. Text from outside goes in as text, never as HTML.
 
 function initialize({ model }) {
+  // Set here and never saved: the kernel sends what changed alone, and all of it at the end.
   model.on("msg:custom", ({ task, known }) => {
     const tasks = model.get("tasks");
-    tasks[task] = { ...tasks[task], ...known };
-    model.trigger("changed");
+    model.set("tasks", { ...tasks, [task]: { ...tasks[task], ...known } });
   });
 }
 
@@ -122,7 +122,6 @@ function render({ model, el }) {
   model.on("change:graphs", draw);
   model.on("change:tasks", paint);
   model.on("change:run", paint);
-  model.on("changed", paint);
   draw();
 }
 

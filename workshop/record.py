@@ -60,6 +60,12 @@ def index() -> Any:
             "the folder `worlds` of your working copy: change them."
         ),
         new_markdown_cell(
+            "## Your progress\n\n"
+            "Each notebook ends with exercises that check themselves. Run the next cell again to "
+            "see which of them you have solved in this working copy."
+        ),
+        new_code_cell("from workshop import progress\n\nprogress()"),
+        new_markdown_cell(
             "## The slides\n\n"
             "*live*: a cell runs. *shown*: the slide repeats the one before and marks something. "
             "*told*: prose.\n\n" + talk.slides_table()
@@ -129,7 +135,8 @@ def normalise(notebook: Any) -> None:
     count, taken = 0, set[str]()
     for cell in notebook.cells:
         tags = [tag for tag in cell.metadata.get("tags", []) if tag]
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        folded = {"jupyter": {"source_hidden": True}} if "solution" in tags else {}
+        cell.metadata = nbformat.from_dict({**folded, **({"tags": tags} if tags else {})})
         cell.id = _readable_id(cell.source, taken)
         if cell.cell_type == "code":
             count += 1
@@ -140,8 +147,9 @@ def normalise(notebook: Any) -> None:
 def _plain_outputs(outputs: list[Any], count: int) -> list[Any]:
     plain: list[Any] = []
     for output in outputs:
-        if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-            continue
+        widget = output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        if widget and "text/html" not in output.data:
+            continue  # the bar while Airflow starts says nothing later
         if output.output_type == "stream" and plain and plain[-1].get("name") == output.name:
             plain[-1].text += output.text
             continue

@@ -17,8 +17,9 @@ import socket
 import sys
 import threading
 import urllib.parse
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -254,6 +255,7 @@ class Sandbox:
     slack: Slack
     mail: MailServer
     world: str = ""
+    path: Path = Path()
     home: Path = Path()
     world_faults: dict[str, Any] = field(default_factory=dict)
     switches: dict[str, Any] = field(default_factory=dict)  # None: mended
@@ -289,7 +291,7 @@ def enter(name: str, home: Path | None = None) -> str:
     except (OSError, ValueError) as error:
         raise Problem(f"The world '{name}' cannot be used. {error}") from None
     _sandbox = _sandbox or Sandbox(Slack(), MailServer())
-    _sandbox.world, _sandbox.home = name, home or current().home
+    _sandbox.world, _sandbox.path, _sandbox.home = name, path, home or current().home
     _sandbox.slack.messages.clear()
     _sandbox.mail.mails.clear()
     _install_gcloud(_sandbox.home, path)
@@ -305,7 +307,33 @@ def enter(name: str, home: Path | None = None) -> str:
     )
 
 
+@contextmanager
+def visit(name: str) -> Iterator[Sandbox]:
+    """Be in one of the package's own worlds, or at a world's file, then back, as if never away.
+
+    Args:
+        name: a world's name, or the path of its file.
+
+    Raises:
+        Problem: this is the real world, or the notebook has not started.
+    """
+    box = _switchable()
+    before = replace(box)
+    messages, mails = list(box.slack.messages), list(box.mail.mails)
+    try:
+        enter(str(WORLDS / f"{name}.yaml") if "/" not in name else name, box.home)
+        yield box
+    finally:
+        box.slack.messages[:], box.mail.mails[:] = messages, mails
+        box.world, box.path = before.world, before.path
+        box.world_faults, box.switches = before.world_faults, before.switches
+        _install_gcloud(box.home, box.path)
+        _apply(box)
+
+
 def _find(name: str) -> Path:
+    if "/" in name and Path(name).is_file():
+        return Path(name)
     for folder in (Path.cwd() / "worlds", WORLDS):
         path = folder / f"{name}.yaml"
         if path.is_file():
@@ -466,6 +494,7 @@ def received() -> dict[str, Any]:
     assert _sandbox
     return {
         "world": _sandbox.world,
+        "switches": _sandbox.switches,
         "slack": [message.payload for message in _sandbox.slack.messages],
         "mails": [
             {"to": list(mail.recipients), "subject": mail.subject, "html": mail.html}

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ PARTS = (
     "dependencies",
 )
 MAGIC = re.compile(r"%%slide[ \t]+(\d+)[ \t]+(\w+)[ \t]*\n")
+HEADING = re.compile(r"^## Slides? (\d+)(?:–(\d+))? · \S", re.MULTILINE)
+EXERCISE = re.compile(r"%%(exercise|solution)[ \t]+(\w+)[ \t]+(\w+)[ \t]*\n")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,14 @@ class Step:
     source: str
     notebook: str = ""
     cell: int = 0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What stands in the cells of an exercise."""
+
+    parts: dict[str, str]
+    given: bool  # it is the workbook's own solution
 
 
 @dataclass(frozen=True)
@@ -105,20 +116,46 @@ def read_steps() -> list[Step]:
         Problem: a notebook cannot be read, or a cell's magic names no slide or part.
     """
     steps = []
+    for name, number, cell in code_cells():
+        source = "".join(cell["source"])
+        if source.startswith("%%slide"):
+            magic = MAGIC.match(source)
+            if not magic:
+                raise Problem(f"{name}, cell {number}: write '%%slide N part' first.")
+            slide, part = parse(magic[1] + " " + magic[2])
+            steps.append(Step(slide, part, source[magic.end() :], name, number))
+    return steps
+
+
+def read_attempts(kind: str) -> dict[str, dict[str, str]]:
+    """Return the parts of the workbook's exercises by name: as set, or as solved.
+
+    Args:
+        kind: "exercise" or "solution".
+    """
+    found: dict[str, dict[str, str]] = {}
+    for _, _, cell in code_cells():
+        source = "".join(cell["source"])
+        magic = EXERCISE.match(source)
+        if magic and magic[1] == kind:
+            found.setdefault(magic[2], {})[magic[3]] = source[magic.end() :]
+    return found
+
+
+def code_cells() -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Return file, number and content of each code cell of the workbook's own notebooks.
+
+    Raises:
+        Problem: a notebook cannot be read.
+    """
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         try:
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         except (OSError, ValueError, KeyError) as error:
             raise Problem(f"The notebook {path.name} cannot be read: {error}") from None
         for number, cell in enumerate(cells):
-            source = "".join(cell["source"])
-            if cell["cell_type"] == "code" and source.startswith("%%slide"):
-                magic = MAGIC.match(source)
-                if not magic:
-                    raise Problem(f"{path.name}, cell {number}: write '%%slide N part' first.")
-                slide, part = parse(magic[1] + " " + magic[2])
-                steps.append(Step(slide, part, source[magic.end() :], path.name, number))
-    return steps
+            if cell["cell_type"] == "code":
+                yield path.name, number, cell
 
 
 def parse(line: str) -> tuple[int, str]:
@@ -132,11 +169,25 @@ def parse(line: str) -> tuple[int, str]:
         raise Problem("Write '%%slide N part', for example '%%slide 24 dag'.")
     if not 1 <= int(words[0]) <= 57:
         raise Problem(f"There is no slide {words[0]}: the talk has the slides 1 to 57.")
-    if words[1] not in PARTS:
-        near = difflib.get_close_matches(words[1], PARTS, n=1)
-        hint = f"Did you mean '{near[0]}'? " if near else ""
-        raise Problem(f"There is no part '{words[1]}'. {hint}The parts are: {', '.join(PARTS)}.")
-    return int(words[0]), words[1]
+    return int(words[0]), known(words[1], PARTS, "part")
+
+
+def known(word: str, words: Collection[str], what: str) -> str:
+    """Return a word that is one of those known.
+
+    Raises:
+        Problem: it is not; the sentence names the nearest, and all.
+    """
+    if word in words:
+        return word
+    near = difflib.get_close_matches(word, words, n=1)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    raise Problem(f"There is no {what} '{word}'. {hint}The {what}s are: {', '.join(words)}.")
+
+
+def slides_of(heading: re.Match[str]) -> range:
+    """Return the slides that a heading names."""
+    return range(int(heading[1]), int(heading[2] or heading[1]) + 1)
 
 
 class Builder:
@@ -145,10 +196,15 @@ class Builder:
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self._sources: dict[str, str] = {}
+        self._slides: dict[str, int] = {}  # the slide that wrote each part
         self._names: set[str] = set()
+        self.attempts: dict[str, Attempt] = {}
 
     def write(self, slide: int, part: str, source: str) -> str:
         """Take a cell's source as a part, and return a line that says what the file is now.
+
+        Where a part of a later slide does not run with this one, as when a notebook is run again
+        from its top, the parts of later slides are out until their cells are run again.
 
         Raises:
             Problem: the cell is not Python; the message shows its line.
@@ -157,8 +213,45 @@ class Builder:
         """
         _check_syntax(source)
         before = self._sources.get(part)
-        tasks = self._use(self._sources | {part: source}, part)
-        return f"{tasks} · {part}: {_difference(before, source)}"
+        sources = self._sources | {part: source}
+        slides = self._slides | {part: slide}
+        out = ""
+        try:
+            tasks = self._use(sources, part)
+        except Exception as error:
+            later = [name for name in PARTS if slides.get(name, 0) > slide]
+            sources = {name: text for name, text in sources.items() if name not in later}
+            try:
+                tasks = self._use(sources, part)
+            except Exception:
+                raise error from None
+            out = (
+                f"\nOut, because a later slide does not fit any more: {', '.join(later)}. "
+                f"({type(error).__name__}: {error})"
+            )
+        self._sources, self._slides = sources, slides
+        return f"{tasks} · {part}: {_difference(before, source)}{out}"
+
+    def attempt(self, exercise: str, part: str, source: str, *, given: bool) -> str:
+        """Take a cell of an exercise, over the parts of the slides, and say what the file is now.
+
+        The parts of other exercises are out again. Raises as `write`.
+        """
+        _check_syntax(source)
+        before = self.attempts.get(exercise)
+        parts = {**(before.parts if before and before.given == given else {}), part: source}
+        tasks = self._use(self._sources | parts, part)
+        self.attempts[exercise] = Attempt(parts, given)
+        return f"{tasks} · {part}: {_difference(self._sources.get(part), source)}"
+
+    def use(self) -> None:
+        """Make the file that of the slides again, without any exercise."""
+        self._use(self._sources, "")
+
+    def use_attempt(self, exercise: str) -> Any:
+        """Make the file that of an exercise again, and return its DAG."""
+        self._use(self._sources | self.attempts[exercise].parts, "")
+        return self._namespace["dag"]
 
     def catch_up(self, slide: int) -> str:
         """Take the workbook's own parts up to a slide in place of all that was written so far.
@@ -166,10 +259,13 @@ class Builder:
         Raises:
             Problem: no part is written up to that slide.
         """
-        sources = {step.part: step.source for step in read_steps() if step.slide <= slide}
-        if not sources:
+        steps = [step for step in read_steps() if step.slide <= slide]
+        if not steps:
             raise Problem(f"Nothing is written up to slide {slide}: the first part is on slide 22.")
-        return f"As after slide {slide}: {self._use(sources, '')}"
+        sources = {step.part: step.source for step in steps}
+        tasks = self._use(sources, "")
+        self._sources, self._slides = sources, {step.part: step.slide for step in steps}
+        return f"As after slide {slide}: {tasks}"
 
     def _use(self, sources: dict[str, str], part: str) -> str:
         """Execute the file made of these parts; keep it, and its names, only if it runs."""
@@ -181,8 +277,10 @@ class Builder:
         except Exception as error:
             _show_at_cell(error, file, str(path), part)
             raise
-        self._sources = sources
         _write(path, file.text)
+        from workshop import workcopy
+
+        workcopy.mirror(Path.cwd(), FILE_NAME, file.text)
         for name in self._names:
             self._namespace.pop(name, None)
         self._names = {name for name in names if not name.startswith("__")}
@@ -253,15 +351,16 @@ _builder: Builder | None = None
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Know `%%slide` before the workbook starts, so that a cell run too early gets a sentence."""
-    shell.register_magic_function(_slide, "cell", "slide")
+    """Know the magics before the workbook starts, so that a cell run too early gets a sentence."""
+    for name, magic in (("slide", _slide), ("exercise", _exercise), ("solution", _solution)):
+        shell.register_magic_function(magic, "cell", name)
 
 
 def register(shell: Any) -> None:
     """Give a notebook its `%%slide`, and make cells that run a DAG wait until Airflow is warm."""
     global _builder
     _builder = _builder or Builder(shell.user_ns)
-    shell.register_magic_function(_slide, "cell", "slide")
+    load_ipython_extension(shell)
     for event, hook in (("pre_run_cell", _before_cell), ("post_run_cell", _after_cell)):
         if hook not in shell.events.callbacks[event]:
             shell.events.register(event, hook)
@@ -276,24 +375,85 @@ def catch_up(slide: int) -> None:
     Raises:
         Problem: the notebook has not started, or nothing is written up to that slide.
     """
-    if not _builder:
-        raise Problem(NOT_STARTED)
     if not isinstance(slide, int):
         raise Problem("Write the slide's number: catch_up(31).")
+    made = builder()
     wait_until_warm()
-    print(_builder.catch_up(slide))
+    print(made.catch_up(slide))
+
+
+def builder() -> Builder:
+    """Return the DAG file of this notebook.
+
+    Raises:
+        Problem: the notebook has not started.
+    """
+    if not _builder:
+        raise Problem(NOT_STARTED)
+    return _builder
 
 
 def _slide(line: str, cell: str) -> None:
     """Write one part of gcp_spy.py: `%%slide N part`."""
     slide, part = parse(line)
-    if not _builder:
-        raise Problem(NOT_STARTED)
-    print(_builder.write(slide, part, cell))
+    print(builder().write(slide, part, cell))
+
+
+def _exercise(line: str, cell: str) -> None:
+    """Write one part of gcp_spy.py for an exercise: `%%exercise NAME part`."""
+    print(builder().attempt(*_parse_exercise(line), cell, given=False))
+
+
+def _solution(line: str, cell: str) -> None:
+    """Write one part of gcp_spy.py as the workbook solves an exercise: `%%solution NAME part`."""
+    print(builder().attempt(*_parse_exercise(line), cell, given=True))
+
+
+def _parse_exercise(line: str) -> tuple[str, str]:
+    words = line.split()
+    if len(words) != 2:
+        raise Problem("Write '%%exercise NAME part', for example '%%exercise weekdays dag'.")
+    name = known(words[0], list(read_attempts("exercise")), "exercise")
+    return name, known(words[1], PARTS, "part")
+
+
+_ran: list[str] = []  # the source of the cell that ran before, and of the one that runs now
+
+
+def now_running() -> str:
+    """Return the source of the cell that runs now."""
+    return _ran[-1] if _ran else ""
+
+
+def stored() -> None:
+    """Show what the workbook has stored for the cell that ran before this one.
+
+    For a presenter whose live cell fails on stage: the talk goes on with the recorded result.
+
+    Raises:
+        Problem: that cell is not one of the workbook's, so nothing is stored for it.
+    """
+    from IPython.display import display
+
+    before = _ran[-2].strip() if len(_ran) > 1 else ""
+    for name, _, cell in code_cells():
+        if "".join(cell["source"]).strip() == before and before:
+            print(f"Stored in {name}, not run now:")
+            for output in cell["outputs"]:
+                if "text" in output:
+                    print("".join(output["text"]), end="")
+                else:
+                    data = {kind: "".join(form) for kind, form in output["data"].items()}
+                    display(data, raw=True)
+            return
+    raise Problem("Nothing is stored: the cell that ran before this one is not the workbook's.")
 
 
 def _before_cell(info: Any) -> None:
-    if any(word in (info.raw_cell or "") for word in ("%%slide", ".test(", "airflow")):
+    _ran[:] = [*_ran[-1:], info.raw_cell or ""]
+    if any(
+        word in (info.raw_cell or "") for word in ("%%", ".test(", ".plot", "airflow", "check(")
+    ):
         wait_until_warm()
 
 

@@ -21,8 +21,8 @@ class Switches(Stored, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has
         rows = []
         for what, kinds in sandbox.FAULTS.items():
             row = ipywidgets.Dropdown(
-                options=[(WORKS, None), *((str(kind), kind) for kind in kinds)],
-                value=now.get(what),
+                options=[(str(kind), kind) for kind in (WORKS, *kinds)],
+                value=now.get(what, WORKS),
                 description=what,
             )
             row.observe(partial(self._switch, what), names="value")
@@ -33,8 +33,9 @@ class Switches(Stored, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has
         self.stored_html = f"<pre>{html.escape(self.stored_text)}</pre>"
 
     def _switch(self, what: str, change: Any) -> None:
-        sandbox.set_faults({what: change["new"]})
-        self.said.value = f"{what}: {change['new'] or WORKS}. Run the DAG again."
+        kind = change["new"]
+        sandbox.set_faults({what: None if kind == WORKS else kind})
+        self.said.value = f"{what}: {kind}. Run the DAG again."
 
 
 def switches() -> Switches:

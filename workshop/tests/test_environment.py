@@ -1,6 +1,8 @@
 """The project's own files agree: pyproject, lock, environment.yml, Makefile, README, CI."""
 
+import json
 import re
+import runpy
 import subprocess
 import sys
 from importlib.metadata import version
@@ -58,23 +60,42 @@ def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
     assert [line.split()[1] for line in said.splitlines()] == targets
-    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    assert phony and set(phony[1].split()) == set(targets)
-    used = set(re.findall(r"\$\(WORKSHOP\) ([a-z]+)", makefile)) | {"prepare"}
-    assert used == set(COMMANDS)
+    phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
+    assert phony and set(phony[1].replace("\\\n", " ").split()) == set(targets)
+    used = set(re.findall(r"\$\(WORKSHOP\) ([a-z-]+)", makefile)) | {"prepare"}
+    for_a_working_copy = {"start", "catch-up", "reset"}  # these take words; the README shows them
+    assert used | for_a_working_copy == set(COMMANDS.choices)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f".venv/bin/workshop {name} " in readme for name in for_a_working_copy)
 
 
 def test_ci_calls_what_the_readme_says() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make lab\n" in readme
     assert "make check\n" in readme
-    assert "make check" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "make check-browser" in readme
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert [line for line in ci if line.startswith("make ")] == ["make check", "make check-browser"]
     workflow = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text(encoding="utf-8"))
     (job,) = workflow["jobs"].values()
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
     assert any("ubuntu" in system for system in job["strategy"]["matrix"]["system"])
     assert any("macos" in system for system in job["strategy"]["matrix"]["system"])
-    assert job["steps"][-1]["run"] == "make check"
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert runs == ["make check", "make check-browser"]
+
+
+def test_the_other_ways_in_set_up_the_same() -> None:
+    fitting = runpy.run_path(str(ROOT / "workshop" / "setup.py"))["FITTING"]
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    version = container["image"].rpartition(":")[2]
+    assert tuple(map(int, version.split("."))) in fitting
+    assert container["postCreateCommand"] == "make setup"
+    binder = ROOT / "postBuild"
+    assert binder.stat().st_mode & 0o111
+    assert "-m workshop prepare" in binder.read_text("utf-8")
+    for other in ("binder", ".binder"):  # Binder would then not read environment.yml
+        assert not (ROOT / other).exists()
 
 
 @pytest.mark.parametrize("minor", [8, 10, 15])

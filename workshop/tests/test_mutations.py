@@ -118,7 +118,7 @@ MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (delete_prose, "restore them, or make record"),
     (do_not_run_a_cell, "make record"),
     (shuffle_the_counts, "make record"),
-    (write_an_unknown_magic, "the only one is '%%slide N part'"),
+    (write_an_unknown_magic, "write '%%slide N part'"),
     (lose_a_slide, "mend one of them"),
     (move_a_slide, "mend one"),
     (store_an_error, "mend the cell"),

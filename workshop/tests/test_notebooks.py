@@ -23,8 +23,10 @@ def test_a_lesson_opens_and_closes_as_all_do(path: Path) -> None:
     assert f"**Slides {row['slides']} · {row['minutes']} minutes live**" in cells[0].source
     assert "You will" in cells[0].source
     assert "You need" in cells[0].source
-    for part in ("## What you have now", "### Exercise 1", "Next: "):
-        assert part in cells[-1].source
+    assert any(cell.source.startswith("## What you have now") for cell in cells)
+    exercises = [cell for cell in cells if "### Exercise · " in cell.source]
+    assert 2 <= len(exercises) <= 4
+    assert "Next: " in cells[-1].source
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

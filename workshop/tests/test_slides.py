@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from workshop.problem import Problem
-from workshop.slides import Builder, parse
+from workshop.slides import Builder, parse, read_steps
 
 IMPORTS = """\
 from airflow.providers.standard.operators.bash import BashOperator
@@ -135,3 +135,38 @@ def test_catching_up_to_no_number_is_one_sentence() -> None:
 
     with pytest.raises(Problem):
         slides.catch_up("31")  # type: ignore[arg-type]
+
+
+def test_a_notebook_run_again_from_its_top_is_as_it_was(lab: Any, names: dict[str, Any]) -> None:
+    builder = Builder(names)
+    steps = [step for step in read_steps() if step.slide <= 31]
+    first = [builder.write(step.slide, step.part, step.source) for step in steps]
+    again = [builder.write(step.slide, step.part, step.source) for step in steps]
+    assert again[0].startswith("gcp_spy.py · 7 lines · no DAG yet")
+    assert "Out, because a later slide does not fit any more: gcp_services, dag" in again[0]
+    assert "(NameError: " in again[0]
+    assert [said.split(" · ")[1:3] for said in again] == [said.split(" · ")[1:3] for said in first]
+
+
+def test_an_earlier_slide_that_fits_keeps_the_later_ones(
+    builder: Builder, names: dict[str, Any]
+) -> None:
+    builder.write(25, "list_instances", TASK.format("one"))
+    builder.write(24, "dag", 'dag = DAG(dag_id="gcp_spy", schedule="@daily")\n')
+    assert names["dag"].task_ids == ["one"]
+
+
+def test_an_exercise_stands_over_the_slides_and_goes(
+    builder: Builder, names: dict[str, Any]
+) -> None:
+    builder.write(25, "list_instances", TASK.format("one"))
+    other = 'dag = DAG(dag_id="gcp_spy", schedule="@daily")\n'
+    said = builder.attempt("weekdays", "dag", other, given=False)
+    assert said == "gcp_spy.py · 16 lines · 1 task · dag: 1 line in, 1 out"
+    assert names["dag"].schedule == "@daily"
+    builder.attempt("fifth", "list_instances", TASK.format("two"), given=False)
+    assert (names["dag"].schedule, names["dag"].task_ids) == (None, ["two"])
+    builder.use_attempt("weekdays")
+    assert (names["dag"].schedule, names["dag"].task_ids) == ("@daily", ["one"])
+    builder.write(25, "list_instances", TASK.format("six"))
+    assert (names["dag"].schedule, names["dag"].task_ids) == (None, ["six"])

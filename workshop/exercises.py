@@ -1,0 +1,408 @@
+"""The exercises: `check(name)` looks at the learner's DAG and at what its runs do, not at its text.
+
+Each checker gets the DAG that the exercise's cells make, or the answer, and returns a sentence
+that says what is wrong, or None. It runs the DAG in worlds of its own; the learner's world, and
+what arrived in it, stay as they were.
+"""
+
+import ast
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workshop import sandbox, show, slides, workcopy
+from workshop.lab import current, wait_until_warm
+
+SERVICES = ("sql", "spanner", "bigtable", "compute")
+LIST = "gcp_service_list_instances_{}"
+OTHER_PROJECT = """\
+project: nightly-build
+services: {sql: [{name: orders-db}], spanner: [], bigtable: [], compute: [{name: web-1}]}
+"""
+LONGEST_WAIT = 60  # seconds that a learner's sensor may wait
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise: where it stands, what it asks, and how its answer is judged."""
+
+    name: str
+    notebook: str
+    title: str
+    judge: Callable[[Any], str | None]
+    wants_dag: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` says, as text and as a line of HTML."""
+
+    kind: str  # a key of MARKS
+    sentence: str
+
+    def __repr__(self) -> str:
+        return f"{MARKS[self.kind][0]} {self.sentence}"
+
+    def _repr_html_(self) -> str:
+        mark, color = MARKS[self.kind]
+        return (
+            f'<div style="border-left:4px solid {color};padding:4px 12px">'
+            f"<b>{mark}</b> {html.escape(self.sentence)}</div>"
+        )
+
+
+MARKS = {
+    "right": ("✓ Right.", "#008000"),
+    "not yet": ("✗ Not yet.", "#c62828"),
+    "open": ("… Not attempted yet.", "#8c8c8c"),
+}
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(name: str, notebook: str, title: str, *, dag: bool = True) -> Callable[[Any], Any]:
+    """Register a function as the judge of an exercise.
+
+    Args:
+        name: what the learner writes in `check(name)`.
+        notebook: its file's name without the ending.
+        title: what the exercise asks, in a few words.
+        dag: it judges a DAG; else the answer that `check(name, answer)` hands over.
+    """
+
+    def register(judge: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+        EXERCISES[name] = Exercise(name, notebook, title, judge, dag)
+        return judge
+
+    return register
+
+
+def check(name: str, answer: Any = None) -> Verdict:
+    """Say whether an exercise is solved; if not, what is wrong with the learner's DAG or answer.
+
+    Args:
+        name: the exercise, as in its cell.
+        answer: for an exercise that asks a question.
+
+    Raises:
+        Problem: there is no such exercise, the notebook has not started, or this is the real world.
+    """
+    task = EXERCISES[slides.known(name, EXERCISES, "exercise")]
+    builder = slides.builder()
+    sandbox.faults_now()  # a sentence in the real world, where nothing is tried out
+    if task.wants_dag:
+        attempt = builder.attempts.get(name)
+        if not attempt or _same(attempt.parts, slides.read_attempts("exercise")[name]):
+            what = f"Change the cell %%exercise {name}, run it, then run this one again."
+            return Verdict("open", what)
+        given = attempt.given
+        wait_until_warm()
+        wrong = task.judge(builder.use_attempt(name))
+        builder.use_attempt(name)  # a judge may have built another file
+    else:
+        if answer is None:
+            return Verdict("open", "Write your answer in place of None, and run this cell again.")
+        wait_until_warm()
+        wrong = task.judge(answer)
+        given = _is_solution(slides.now_running())
+    if wrong:
+        return Verdict("not yet", wrong)
+    if given:
+        return Verdict("right", "This is the workbook's own solution; yours may be another one.")
+    workcopy.note_solved(Path.cwd(), name)
+    return Verdict("right", task.title)
+
+
+def _is_solution(source: str) -> bool:
+    return any(
+        "".join(cell["source"]).strip() == source.strip() and workcopy.is_solution(cell)
+        for _, _, cell in slides.code_cells()
+    )
+
+
+def _same(parts: dict[str, str], stub: dict[str, str]) -> bool:
+    """Return whether two sources mean the same to Python: comments and blanks do not count."""
+    return {part: ast.dump(ast.parse(text)) for part, text in parts.items()} == {
+        part: ast.dump(ast.parse(stub[part])) for part in parts if part in stub
+    }
+
+
+def progress() -> pd.DataFrame:
+    """Return the exercises of all notebooks, and which of them are solved in this working copy."""
+    solved = workcopy.solved(Path.cwd())
+    return pd.DataFrame(
+        {
+            "notebook": task.notebook,
+            "exercise": task.title,
+            "solved": "✓" if name in solved else "",
+        }
+        for name, task in EXERCISES.items()
+    )
+
+
+class Ran:
+    """What one run of a DAG in a world left behind."""
+
+    def __init__(self, dag: Any, world: str, **options: Any) -> None:
+        with sandbox.visit(world) as box:
+            run = dag.test(**options)
+            tasks, xcoms = show.tasks(run), show.xcoms(run)
+            self.messages, self.mails = list(box.slack.messages), list(box.mail.mails)
+        self.states: dict[str, str] = dict(zip(tasks["task"], tasks["state"], strict=True))
+        self.xcoms: dict[tuple[str, str], Any] = {
+            (task, key): value
+            for task, key, value in zip(
+                xcoms["task"], xcoms["key"], xcoms["value"], strict=True
+            )
+        }  # fmt: skip
+        self.log = _last_words(run)
+
+    @property
+    def failed(self) -> str | None:
+        """A sentence about a task that did not succeed, or None."""
+        for task, state in sorted(self.states.items()):
+            if state == "failed":
+                return f"The task {task} failed: {self.log.get(task, 'its log says no more')}."
+        blocked = [task for task, state in sorted(self.states.items()) if state != "success"]
+        return f"The task {blocked[0]} is {self.states[blocked[0]]}." if blocked else None
+
+
+def _last_words(run: Any) -> dict[str, str]:
+    from workshop import tasklog
+
+    said: dict[str, str] = {}
+    for (_, task, _, _), lines in tasklog.of_run(run.run_id).items():
+        errors = [line for level, line in lines if level in ("error", "critical")]
+        if errors:
+            said[task] = tasklog.plain(errors[-1]).rstrip(".")
+    return said
+
+
+def _ticks(dag: Any, count: int) -> list[Any]:
+    """Return the first times after November 2018 at which a DAG's schedule makes it run."""
+    import pendulum
+    from airflow.serialization.encoders import coerce_to_core_timetable  # Airflow's own business
+    from airflow.timetables.base import TimeRestriction
+
+    timetable = coerce_to_core_timetable(dag.timetable)
+    when = TimeRestriction(pendulum.datetime(2018, 12, 1, tz="UTC"), None, True)
+    ticks: list[Any] = []
+    last = None
+    for _ in range(count):
+        info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=when)
+        if info is None:
+            break
+        ticks.append(info.run_after)
+        last = info.data_interval
+    return ticks
+
+
+@exercise("weekdays", "03_list_instances", "The spy reports on weekdays at half past eight.")
+def _weekdays(dag: Any) -> str | None:
+    ticks = _ticks(dag, 8)
+    if not ticks:
+        return "This DAG has no schedule: it never runs by itself. Write schedule=…"
+    for tick in ticks:
+        if tick.isoweekday() > 5:
+            return f"It also runs on a {tick:%A}; look at the last of the five fields."
+        if (tick.hour, tick.minute) != (8, 30):
+            return (
+                f"It runs at {tick:%H:%M}, and it should at 08:30; the first field is the minute."
+            )
+    days = [tick.isoweekday() for tick in ticks]
+    if days != [1, 2, 3, 4, 5, 1, 2, 3]:
+        names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+        missed = [name for day, name in enumerate(names, 1) if day not in days]
+        return f"It does not run once on every weekday: look at {(missed or names)[0]}."
+    return None
+
+
+@exercise("empty_list", "03_list_instances", "What an empty list leaves behind.", dag=False)
+def _empty_list(answer: Any) -> str | None:
+    if not isinstance(answer, str):
+        return f"A BashOperator keeps text, and your answer is a {type(answer).__name__}."
+    if answer.strip().rstrip(".").lower() != "listed 0 items":
+        return 'Call start("quiet"), run the DAG, and copy what the task of Spanner kept.'
+    return None
+
+
+@exercise("fifth", "03_list_instances", "The spy lists a fifth service, Filestore.")
+def _fifth(dag: Any) -> str | None:
+    ran = Ran(dag, "talk")
+    missing = [service for service in SERVICES if LIST.format(service) not in ran.states]
+    if missing:
+        return f"The task for {missing[0]} is gone: the spy shall look at it still."
+    new = [task for task in ran.states if task not in map(LIST.format, SERVICES)]
+    if len(new) != 1:
+        return f"There are {len(new)} new tasks, and it should be one: one more line of data."
+    if ran.failed:
+        return ran.failed
+    kept = str(ran.xcoms.get((new[0], "return_value"))).strip()
+    if kept != "shared-home":
+        return f"The task {new[0]} kept '{kept[:60]}': the word for the command is filestore."
+    again = Ran(dag, "quiet").xcoms.get((new[0], "return_value"))
+    if again != "Listed 0 items.":
+        return f"In the world 'quiet' there is no Filestore, and {new[0]} still kept '{again}'."
+    return None
+
+
+def _fields(ran: Ran) -> list[dict[str, Any]]:
+    attachments = ran.messages[-1].payload.get("attachments", []) if ran.messages else []
+    return [one for attachment in attachments for one in attachment.get("fields", [])]
+
+
+@exercise("count", "04_slack", "The message counts the instances of each service.")
+def _count(dag: Any) -> str | None:
+    for world in ("talk", "quiet"):
+        ran = Ran(dag, world)
+        if ran.failed:
+            return ran.failed
+        fields = _fields(ran)
+        if len(fields) != len(SERVICES):
+            return (
+                f"The message has {len(fields)} fields in the world '{world}', not one a service."
+            )
+        for one in fields:
+            title, value = str(one.get("title")), str(one.get("value"))
+            number = value.count("`") // 2
+            found = [word for word in "".join(c if c.isdigit() else " " for c in title).split()]
+            if str(number) not in found:
+                return (
+                    f"In the world '{world}' a title reads '{title}', and its service has "
+                    f"{number} instances."
+                )
+    return None
+
+
+@exercise("project", "04_slack", "The message names the project.")
+def _project(dag: Any) -> str | None:
+    ran = Ran(dag, "talk")
+    if ran.failed:
+        return ran.failed
+    if not ran.messages:
+        return "No message arrived: the function must still post it."
+    if "spy-demo" not in ran.messages[-1].text:
+        return (
+            "The message does not name the project spy-demo; gcloud config get-value project does."
+        )
+    path = current().home / "other-project.yaml"
+    path.write_text(OTHER_PROJECT, encoding="utf-8")
+    ran = Ran(dag, str(path))
+    if "nightly-build" not in ran.messages[-1].text:
+        return (
+            "In a project called nightly-build the message still does not say so: ask gcloud "
+            "when the task runs, not when the file is read."
+        )
+    return None
+
+
+@exercise("day", "05_email", "The mail's subject has the day of the run.")
+def _day(dag: Any) -> str | None:
+    import pendulum
+
+    for day in ("2026-01-02", "2026-03-04"):
+        ran = Ran(dag, "talk", logical_date=pendulum.parse(day))
+        if ran.failed:
+            return ran.failed
+        if not ran.mails:
+            return "No mail arrived: the operator must still send it."
+        if day not in ran.mails[-1].subject:
+            said = ran.mails[-1].subject
+            return f"The run of {day} sent a mail with the subject '{said}'; use a template."
+        if "orders-db" not in ran.mails[-1].html:
+            return "The mail has lost its text: only the subject should change."
+    return None
+
+
+@exercise("returns", "05_email", "The function returns its text, and the mail still has it.")
+def _returns(dag: Any) -> str | None:
+    ran = Ran(dag, "talk")
+    if ran.failed:
+        return ran.failed
+    keys = sorted(key for task, key in ran.xcoms if task == "prepare_email_task")
+    if "email" in keys:
+        return "prepare_email_task still pushes an XCom with the key email: return the text."
+    if keys != ["return_value"]:
+        return "prepare_email_task leaves nothing behind: the function must return its text."
+    if not ran.mails or "orders-db" not in ran.mails[-1].html:
+        return "The mail arrived without its text: which key does the template ask for?"
+    return None
+
+
+@exercise("pipefail", "06_the_whole_dag", "A list task fails when gcloud fails, and only then.")
+def _pipefail(dag: Any) -> str | None:
+    ran = Ran(dag, "talk")
+    if ran.failed:
+        return f"In the world 'talk' nothing is wrong, and yet: {ran.failed}"
+    if ran.xcoms.get((LIST.format("sql"), "return_value")) != (
+        "orders-db orders-db-replica reporting-pg"
+    ):
+        return "The list task of sql no longer keeps the three names in one line."
+    ran = Ran(dag, "denied")
+    if ran.states.get(LIST.format("spanner")) != "failed":
+        return "In the world 'denied' gcloud fails for spanner, and the task does not."
+    ran = Ran(dag, "quiet")
+    if ran.failed:
+        return f"In the world 'quiet' an empty list is no error: grep finds no line. {ran.failed}"
+    return None
+
+
+@exercise("predict", "06_the_whole_dag", "What one denied service does to the report.", dag=False)
+def _predict(answer: Any) -> str | None:
+    if not isinstance(answer, dict):
+        return f"Answer with a dict, task by task: yours is a {type(answer).__name__}."
+    names: dict[str, Any] = {}
+    builder = slides.Builder(names)
+    builder.catch_up(47)
+    for part, source in slides.read_attempts("solution")["pipefail"].items():
+        builder.attempt("pipefail", part, source, given=True)
+    states = Ran(names["dag"], "denied").states
+    slides.builder().use()
+    unknown = sorted(set(answer) - set(states))
+    if unknown:
+        return f"There is no task '{unknown[0]}'."
+    missing = sorted(set(states) - set(answer))
+    if missing:
+        return f"Your answer says nothing about {missing[0]}."
+    wrong = sum(answer[task] != state for task, state in states.items())
+    if wrong:
+        return f"{wrong} of {len(states)} states are not what the run gave. Run it and compare."
+    return None
+
+
+@exercise("sensor", "06_the_whole_dag", "The spy waits until a machine is there.")
+def _sensor(dag: Any) -> str | None:
+    from airflow.sdk import BaseSensorOperator
+
+    listing = dag.task_dict.get(LIST.format("compute"))
+    if listing is None:
+        return "The list task of compute is gone: the sensor comes before it, not in its place."
+    sensors = [task for task in dag.tasks if isinstance(task, BaseSensorOperator)]
+    if not sensors:
+        return "There is no sensor in the DAG: a BashSensor runs a command until it succeeds."
+    above = listing.get_flat_relative_ids(upstream=True)
+    sensors = [sensor for sensor in sensors if sensor.task_id in above]
+    if not sensors:
+        return f"Nothing makes {listing.task_id} wait for the sensor: draw the arrow."
+    sensor = sensors[0]
+    if sensor.timeout > LONGEST_WAIT:
+        return (
+            f"The sensor {sensor.task_id} would wait for {sensor.timeout:.0f} seconds: give it a "
+            f"timeout of at most {LONGEST_WAIT}."
+        )
+    for world, wanted in (("talk", True), ("empty", False)):
+        with sandbox.visit(world):
+            try:
+                found = bool(sensor.poke({}))
+            except Exception as error:
+                return f"In the world '{world}' the sensor does not look, it raises: {error}"
+        if wanted and not found:
+            return "web-1 is there in the world 'talk', and the sensor does not see it."
+        if found and not wanted:
+            return (
+                "In the world 'empty' there is no machine, and the sensor is content all the same."
+            )
+    return Ran(dag, "talk").failed

@@ -1,0 +1,228 @@
+"""The exercises: each judge accepts two right answers, and says of plausible wrong ones why."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop import exercises, progress, sandbox, slides, workcopy
+from workshop.exercises import EXERCISES, check
+from workshop.problem import Problem
+
+STUBS = slides.read_attempts("exercise")
+SOLUTIONS = slides.read_attempts("solution")
+UP_TO = {"03_list_instances": 31, "04_slack": 37, "05_email": 43, "06_the_whole_dag": 47}
+Attempt = Callable[..., exercises.Verdict]
+
+
+@pytest.fixture
+def attempt(lab: Any, work_in: Path, monkeypatch: Any) -> Attempt:
+    """Return a function that solves an exercise, in a working copy, as a learner does."""
+    workcopy.make(work_in)
+    builder = slides.Builder({})
+    monkeypatch.setattr(slides, "_builder", builder)
+    sandbox.enter("talk")
+
+    def attempt(name: str, **parts: str) -> exercises.Verdict:
+        builder.catch_up(UP_TO[EXERCISES[name].notebook])
+        for part, source in parts.items():
+            builder.attempt(name, part, source, given=False)
+        return check(name)
+
+    return attempt
+
+
+def changed(name: str, old: str, new: str, part: str = "") -> dict[str, str]:
+    """Return the parts of an exercise's solution with a piece of text in its place."""
+    parts = dict(SOLUTIONS[name])
+    part = part or next(iter(parts))
+    assert old in parts[part]
+    return parts | {part: parts[part].replace(old, new)}
+
+
+def stub(name: str, old: str, new: str) -> dict[str, str]:
+    """Return the parts of an exercise as set, with a piece of text in its place."""
+    part, source = next(iter(STUBS[name].items()))
+    assert old in source
+    return {part: source.replace(old, new)}
+
+
+ASK = 'os.popen("gcloud config get-value project").read()'
+SLEEPY = """\
+from airflow.providers.standard.sensors.python import PythonSensor
+
+
+def web_1_is_there():
+    return "web-1\\n" in os.popen("gcloud compute instances list --format='value(name)'")
+
+
+waits = PythonSensor(
+    task_id="waits", python_callable=web_1_is_there, timeout=20, poke_interval=1, dag=dag
+)
+waits >> dag.get_task("gcp_service_list_instances_compute")
+prepare_email_task >> send_email_task
+"""
+POST = next(
+    step.source
+    for step in slides.read_steps()
+    if step.slide == 37 and step.part == "send_slack_msg"
+)
+SHAPED = "    data = slack_data(results)\n"
+RETURNS = SOLUTIONS["returns"]
+RIGHT: list[tuple[str, dict[str, str]]] = [
+    ("weekdays", stub("weekdays", '"0 16 * * *"', '"30 8 * * MON-FRI"')),
+    ("weekdays", stub("weekdays", '"0 16 * * *"', '"30 8 * * 1,2,3,4,5"')),
+    ("fifth", changed("fifth", '"Filestore"', '"Files"')),
+    ("fifth", stub("fifth", "]", ']\nGCP_SERVICES += [("filestore", "Filestore")]')),
+    ("count", changed("count", "{title} ({len(names)})", "{len(names)} in {title}")),
+    ("project", {"send_slack_msg": POST.replace(
+        SHAPED, f"{SHAPED}    data['text'] = {ASK}.strip()\n")}),
+    ("day", changed("day", "{{ ds }}", "{{ logical_date.strftime('%Y-%m-%d') }}")),
+    ("returns", {
+        "prepare_email": RETURNS["prepare_email"].replace("return email", "html = email").rstrip()
+        + "\n    return html\n",
+        "send_email_task": RETURNS["send_email_task"].replace(
+            "'prepare_email_task'", "'prepare_email_task', key='return_value'")}),
+    ("pipefail", changed("pipefail", "(grep -oE '^[^ ]+' || true)", "sed 's/ .*//'")),
+    ("sensor", {"dependencies": SLEEPY}),
+]  # fmt: skip
+WRONG: list[tuple[str, dict[str, str], str]] = [
+    ("weekdays", stub("weekdays", '"0 16 * * *"', '"30 8 * * *"'), "also runs on a Saturday"),
+    ("weekdays", stub("weekdays", '"0 16 * * *"', '"0 8 * * 1-5"'), "It runs at 08:00"),
+    ("weekdays", stub("weekdays", '"0 16 * * *"', '"30 8 * * 1-4"'), "look at Friday"),
+    ("weekdays", stub("weekdays", '"0 16 * * *"', "None"), "has no schedule"),
+    ("fifth", stub("fifth", '("compute", "Compute Engine")', '("filestore", "Filestore")'),
+     "The task for compute is gone"),
+    ("fifth", changed("fifth", '"filestore"', '"file"'), "the word for the command is filestore"),
+    ("fifth", stub("fifth", '"Cloud SQL"', '"SQL"'), "There are 0 new tasks"),
+    ("count", changed("count", "len(names)", "len(title)"), "instances"),
+    ("count", changed("count", "({len(names)})", "(3)"), "a title reads"),
+    ("count", changed("count", "{len(names)}", "{len(nams)}"), "failed: NameError"),
+    ("project", changed("project", "f\"Instances in {project}:\"", '"Instances in spy-demo:"'),
+     "still does not say so"),
+    ("project", changed("project", "config get-value project", "config get-value zone"),
+     "does not name the project"),
+    ("project", {"title": f"import os\n\nINSTANCES_IN_PROJECT_TITLE = {ASK}"},
+     "when the task runs, not when the file is read"),
+    ("project", {"send_slack_msg": "def send_slack_msg(**context):\n    return 1\n"},
+     "No message arrived"),
+    ("day", changed("day", "{{ ds }}", "2026-01-02"), "use a template"),
+    ("day", changed("day", "{{ ds }}", "{{ dag.dag_id }}"), "use a template"),
+    ("day", changed("day", "html_content=", "html_content='{{ ds }}' or "), "lost its text"),
+    ("returns", stub("returns", "value=html_content)", "value=html_content)\n    return 1"),
+     "still pushes an XCom"),
+    ("returns", {"prepare_email": SOLUTIONS["returns"]["prepare_email"]},
+     "which key does the template ask for"),
+    ("returns", {"prepare_email": "def prepare_email(**context):\n    pass\n"}, "leaves nothing"),
+    ("pipefail", stub("pipefail", '"gcloud {}', '"set -o pipefail; gcloud {}'),
+     "an empty list is no error"),
+    ("pipefail", stub("pipefail", '"gcloud {}', '"set -e; gcloud {}'), "and the task does not"),
+    ("pipefail", stub("pipefail", '"gcloud {}', '"false; exit 1; gcloud {}'), "nothing is wrong"),
+    ("sensor", {"dependencies": "prepare_email_task >> send_email_task >> BashOperator("
+                                "task_id='t', bash_command='echo', dag=dag)\n"}, "no sensor"),
+    ("sensor", changed("sensor", "wait_for_web_1 >> ", ""), "draw the arrow"),
+    ("sensor", changed("sensor", "    timeout=30,\n", ""), "at most 60"),
+    ("sensor", changed("sensor", "grep -qx web-1", "grep -qx web-7"), "does not see it"),
+    ("sensor", changed("sensor", "grep -qx web-1", "true"), "is content all the same"),
+]  # fmt: skip
+
+
+def test_every_exercise_of_the_notebooks_has_a_judge_and_a_solution() -> None:
+    of_dags = {name for name, task in EXERCISES.items() if task.wants_dag}
+    assert set(STUBS) == set(SOLUTIONS) == of_dags
+    for name in STUBS:
+        assert set(STUBS[name]) == set(SOLUTIONS[name])
+    for name in of_dags:
+        assert sum(right == name for right, _ in RIGHT) >= 1, name
+        assert sum(wrong == name for wrong, _, _ in WRONG) >= 3, name
+
+
+@pytest.mark.parametrize("name", sorted(STUBS))
+def test_as_set_it_is_not_attempted(attempt: Attempt, name: str) -> None:
+    assert attempt(name).kind == "open"
+    parts = {part: f"# a thought\n{source}\n" for part, source in STUBS[name].items()}
+    assert attempt(name, **parts).kind == "open"
+
+
+@pytest.mark.parametrize("name", sorted(SOLUTIONS))
+def test_the_solution_is_right(attempt: Attempt, name: str) -> None:
+    assert attempt(name, **SOLUTIONS[name]).kind == "right"
+    assert workcopy.solved(Path.cwd()) == {name}
+    assert list(progress()["solved"]).count("✓") == 1
+
+
+@pytest.mark.parametrize(("name", "parts"), RIGHT)
+def test_another_right_answer_is_right(attempt: Attempt, name: str, parts: dict[str, str]) -> None:
+    verdict = attempt(name, **parts)
+    assert verdict.kind == "right", verdict
+
+
+@pytest.mark.parametrize(("name", "parts", "sentence"), WRONG)
+def test_a_wrong_answer_says_why(
+    attempt: Attempt, name: str, parts: dict[str, str], sentence: str
+) -> None:
+    verdict = attempt(name, **parts)
+    assert verdict.kind == "not yet", verdict
+    assert sentence in verdict.sentence
+    assert "\n" not in verdict.sentence
+    assert workcopy.solved(Path.cwd()) == set()
+
+
+LISTS = {f"gcp_service_list_instances_{service}": "success" for service in exercises.SERVICES}
+PREDICTED = {
+    **LISTS, "gcp_service_list_instances_spanner": "failed",
+    **dict.fromkeys(("send_slack_msg_task", "prepare_email_task", "send_email"), "upstream_failed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "kind", "sentence"),
+    [
+        ("empty_list", None, "open", "in place of None"),
+        ("empty_list", "Listed 0 items.", "right", ""),
+        ("empty_list", " listed 0 items", "right", ""),
+        ("empty_list", [], "not yet", "keeps text, and your answer is a list"),
+        ("empty_list", "", "not yet", "copy what the task"),
+        ("empty_list", "nothing", "not yet", "copy what the task"),
+        ("predict", None, "open", "in place of None"),
+        ("predict", PREDICTED, "right", ""),
+        ("predict", dict(reversed(PREDICTED.items())), "right", ""),
+        ("predict", "failed", "not yet", "Answer with a dict"),
+        ("predict", LISTS, "not yet", "says nothing about prepare_email_task"),
+        ("predict", PREDICTED | {"send_mail": "failed"}, "not yet", "no task 'send_mail'"),
+        ("predict", dict.fromkeys(PREDICTED, "success"), "not yet", "4 of 7 states"),
+    ],
+)
+def test_questions(attempt: Any, name: str, answer: Any, kind: str, sentence: str) -> None:
+    verdict = check(name, answer)
+    assert verdict.kind == kind
+    assert sentence in verdict.sentence
+
+
+def test_the_workbook_s_own_solution_is_no_progress(attempt: Any) -> None:
+    builder = slides.builder()
+    builder.catch_up(31)
+    for part, source in SOLUTIONS["weekdays"].items():
+        builder.attempt("weekdays", part, source, given=True)
+    assert check("weekdays").sentence.startswith("This is the workbook's own solution")
+    assert workcopy.solved(Path.cwd()) == set()
+
+
+def test_the_learner_s_world_stays_as_it_was(attempt: Attempt) -> None:
+    sandbox.enter("denied")
+    sandbox.fault(slack=500)
+    attempt("count", **SOLUTIONS["count"])
+    assert sandbox.faults_now() == {"spanner": "denied", "slack": 500}
+    assert sandbox.arrived().empty
+    assert slides.builder()._namespace["dag"].task_ids
+
+
+def test_an_unknown_exercise_names_the_nearest(attempt: Any) -> None:
+    with pytest.raises(Problem, match="Did you mean 'weekdays'"):
+        check("weekday")
+
+
+def test_a_verdict_is_escaped() -> None:
+    shown = exercises.Verdict("not yet", "<b>no</b>")._repr_html_()
+    assert "&lt;b&gt;no" in shown
