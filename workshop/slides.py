@@ -6,6 +6,7 @@ cells out of order, is therefore harmless.
 """
 
 import difflib
+import graphlib
 import json
 import os
 import re
@@ -180,7 +181,7 @@ def known(word: str, words: Collection[str], what: str) -> str:
     """
     if word in words:
         return word
-    near = difflib.get_close_matches(word, words, n=1)
+    near = difflib.get_close_matches(str(word), words, n=1)
     hint = f"Did you mean '{near[0]}'? " if near else ""
     raise Problem(f"There is no {what} '{word}'. {hint}The {what}s are: {', '.join(words)}.")
 
@@ -218,6 +219,8 @@ class Builder:
         out = ""
         try:
             tasks = self._use(sources, part)
+        except Problem:
+            raise
         except Exception as error:
             later = [name for name in PARTS if slides.get(name, 0) > slide]
             sources = {name: text for name, text in sources.items() if name not in later}
@@ -274,6 +277,11 @@ class Builder:
         names: dict[str, Any] = {"__name__": "gcp_spy", "__file__": str(path)}
         try:
             exec(compile(file.text, str(path), "exec"), names)
+            _check_cycle(names.get("dag"))
+        except KeyboardInterrupt:
+            raise Problem(f"Interrupted; {FILE_NAME} stays as it was.") from None
+        except Problem:
+            raise
         except Exception as error:
             _show_at_cell(error, file, str(path), part)
             raise
@@ -290,6 +298,19 @@ class Builder:
             f"{FILE_NAME} · {_count(len(file.text.splitlines()), 'line')}"
             f" · {_count(len(dag.tasks), 'task') if dag else 'no DAG yet'}"
         )
+
+
+def _check_cycle(dag: Any) -> None:
+    """Raise Problem when the arrows of a DAG lead back; Airflow says so only when it stores it."""
+    if dag:
+        above = {task.task_id: task.upstream_task_ids for task in dag.tasks}
+        try:
+            graphlib.TopologicalSorter(above).prepare()
+        except graphlib.CycleError as error:
+            raise Problem(
+                f"These arrows lead in a circle: {' >> '.join(error.args[1])}. A DAG has none: "
+                f"take one of them out. {FILE_NAME} stays as it was."
+            ) from None
 
 
 def _check_syntax(source: str) -> None:

@@ -96,8 +96,11 @@ class Notebook:
 
     def run_all(self) -> None:
         self.menu("Run", "Run All Cells")
+        self.page.wait_for_selector("[data-status=busy]", timeout=SECONDS, state="attached")
         time.sleep(0.5)
         self.wait_until_idle()
+        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+        assert "[ ]:" not in prompts, "a cell did not run"
 
     def cell(self, text: str) -> Locator:
         """Return the first code cell that holds a text, also after its text has changed."""

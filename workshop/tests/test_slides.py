@@ -170,3 +170,15 @@ def test_an_exercise_stands_over_the_slides_and_goes(
     assert (names["dag"].schedule, names["dag"].task_ids) == ("@daily", ["one"])
     builder.write(25, "list_instances", TASK.format("six"))
     assert (names["dag"].schedule, names["dag"].task_ids) == (None, ["six"])
+
+
+def test_a_cycle_is_one_sentence(builder: Builder, names: dict[str, Any]) -> None:
+    builder.write(25, "list_instances", TASK.format("one"))
+    with pytest.raises(Problem, match="lead in a circle: one >> two >> one") as raised:
+        builder.write(
+            45, "dependencies",
+            "two = BashOperator(task_id='two', bash_command='echo', dag=dag)\n"
+            "bash_task >> two >> bash_task\n",
+        )  # fmt: skip
+    assert "stays as it was" in str(raised.value)
+    assert names["dag"].task_ids == ["one"]

@@ -102,6 +102,16 @@ def test_an_interrupt_says_what_was_stopped(kernel: Kernel) -> None:
     )
 
 
+def test_an_endless_loop_in_a_part_ends_with_an_interrupt(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("from workshop import *\nstart()\ncatch_up(25)")
+    kernel.begin("%%slide 26 list_instances\nopen('looping', 'w').close()\nwhile True: pass")
+    wait_for((tmp_path / "looping").exists)
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client.get_shell_msg(timeout=30)["content"]
+    assert reply["traceback"] == ["Interrupted; gcp_spy.py stays as it was."]
+    assert kernel.run("print(dag.task_ids)") == "['gcp_service_list_instances_sql']\n"
+
+
 def test_a_kernel_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     folder.mkdir()
