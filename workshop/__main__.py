@@ -49,31 +49,33 @@ def lab_(chosen: Any) -> int:
     from workshop import workcopy
 
     folder = workcopy.make(chosen.folder.resolve())
-    print(f"Your copy of the notebooks is the folder {folder.name}; it is never overwritten.")
-    return _jupyterlab(folder, "lab/tree/00_index.ipynb", large=False)
+    print(
+        f"Your copy of the notebooks is the folder {folder.name}; it is never overwritten.",
+        flush=True,
+    )
+    os.execv(sys.executable, _jupyterlab(folder, "lab/tree/00_index.ipynb", large=False))
 
 
 @command(("slide", {"type": int, "help": "where the talk begins or goes on"}), FOLDER)
 def present(chosen: Any) -> int:
     """open JupyterLab for a stage: one notebook, large type, at a slide; and write the notes"""
-    from workshop import editions, talk, workcopy
+    from workshop import editions, workcopy
 
-    folder = workcopy.make(chosen.folder.resolve())
-    page = talk.page_of(chosen.slide)
+    page = workcopy.stage(chosen.slide, workcopy.make(chosen.folder.resolve()))
     print(f"Your notes, slide by slide: {editions.notes()}#slide-{chosen.slide}")
     print("When a live cell fails, put stored() into the next one.", flush=True)
-    return _jupyterlab(folder, f"doc/tree/{page}", large=True)
+    os.execv(sys.executable, _jupyterlab(page.parent, f"doc/tree/{page.name}", large=True))
 
 
-def _jupyterlab(folder: Path, page: str, *, large: bool) -> int:
+def _jupyterlab(folder: Path, page: str, *, large: bool) -> list[str]:
+    """Write JupyterLab's settings, and return its command line."""
     from workshop import headless, workcopy
 
     os.environ.update(headless.own_folders())
     if large:
         os.environ["JUPYTERLAB_SETTINGS_DIR"] += "-large"
     workcopy.settings(Path(os.environ["JUPYTERLAB_SETTINGS_DIR"]), large=large)
-    options = workcopy.lab_options(folder, page)
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options])
+    return [sys.executable, "-m", "jupyterlab", *workcopy.lab_options(folder, page)]
 
 
 @command(("folder", {"type": Path, "help": "a new folder"}))

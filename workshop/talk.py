@@ -1,13 +1,10 @@
 """The talk's 57 slides and the workbook's notebooks as data, and the texts made of them."""
 
 import csv
-import json
-import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.problem import Problem
-from workshop.slides import HEADING, NOTEBOOKS, slides_of
+from workshop.slides import NOTEBOOKS
 
 HERE = Path(__file__).parent
 
@@ -57,25 +54,6 @@ def read_slides() -> list[Slide]:
         )
         for row in _rows("slides.csv")
     ]
-
-
-def page_of(slide: int) -> str:
-    """Return the notebook's file that has a slide, with the heading to scroll to.
-
-    Raises:
-        Problem: no notebook is built for that slide.
-    """
-    row = next((row for row in read_slides() if row.number == slide), None)
-    if not row or not row.is_built:
-        raise Problem(f"There is no notebook for slide {slide}: {which_are_built()}")
-    for cell in json.loads(notebook_path(row.notebook).read_text(encoding="utf-8"))["cells"]:
-        for heading in HEADING.finditer("".join(cell["source"])):
-            if slide in slides_of(heading):
-                line = "".join(cell["source"])[heading.start() :].splitlines()[0]
-                # JupyterLab's own names for headings: their text, with a dash for each blank.
-                anchor = urllib.parse.quote(line.removeprefix("## ").replace(" ", "-"))
-                return f"{row.notebook}.ipynb#{anchor}"
-    raise Problem(f"The notebook {row.notebook} has no heading for slide {slide}.")
 
 
 def read_notebooks() -> list[dict[str, str]]:

@@ -10,16 +10,14 @@ from typing import Any
 
 import nbformat
 
-from workshop.lab import ROOT
 from workshop.problem import Problem
 from workshop.sandbox import WORLDS
 from workshop.slides import HEADING, NOTEBOOKS, read_steps, slides_of
 
-WORK = ROOT / "work"
 PROGRESS = "progress.json"  # it also marks a folder as a working copy
 
 
-def make(folder: Path = WORK) -> Path:
+def make(folder: Path) -> Path:
     """Copy into a folder what is not there yet, and return the folder.
 
     Raises:
@@ -104,6 +102,20 @@ def catch_up(slide: int, folder: Path) -> Path:
     path = _free(folder / f"{row.notebook}-from-{slide}.ipynb")
     nbformat.write(notebook, path)
     return path
+
+
+def stage(slide: int, folder: Path) -> Path:
+    """Return the notebook for a presenter who begins at a slide: the whole one, or its rest.
+
+    Raises:
+        Problem: no notebook is built for that slide.
+    """
+    from workshop import talk
+
+    rows = [row for row in talk.read_slides() if row.is_built]
+    first = {row.notebook: row.number for row in reversed(rows)}
+    whole = next((name for name, number in first.items() if number == slide), None)
+    return folder / f"{whole}.ipynb" if whole else catch_up(slide, folder)
 
 
 def _slides_headed(cell: Any) -> range:

@@ -182,17 +182,3 @@ def test_a_cell_run_before_the_start_is_one_sentence(folder: Path) -> None:
     )
     assert "run the notebook's first cells" in done.stdout, done.stderr
     assert "Traceback" not in done.stdout
-
-
-def test_the_working_copy_is_never_overwritten(folder: Path, monkeypatch: Any) -> None:
-    from workshop import workcopy
-
-    monkeypatch.setattr(workcopy, "ROOT", folder)
-    copy = workcopy.make()
-    assert (copy / "worlds" / "talk.yaml").exists()
-    mine = copy / "04_slack.ipynb"
-    mine.write_text("mine")
-    (copy / "05_email.ipynb").unlink()
-    workcopy.make()
-    assert mine.read_text() == "mine"
-    assert (copy / "05_email.ipynb").exists()
