@@ -200,6 +200,34 @@ def _ticks(dag: Any, count: int) -> list[Any]:
     return ticks
 
 
+@exercise("tidy", "01_why_airflow", "A task cleans up, whatever happened before it.", dag=False)
+def _tidy(dag: Any) -> str | None:
+    if not hasattr(dag, "task_dict"):
+        return f'Hand over the DAG, not a {type(dag).__name__}: check("tidy", cleaning).'
+    missing = {"work", "tidy"} - set(dag.task_dict)
+    if missing:
+        return f"The DAG has no task {missing.pop()}."
+    if "work" not in dag.task_dict["tidy"].get_flat_relative_ids(upstream=True):
+        return "tidy no longer waits for work: it would clean up while work goes on."
+    states = Ran(dag, "talk").states
+    if states["work"] != "failed":
+        return f"work is {states['work']}, and it must still fail."
+    if states["tidy"] != "success":
+        return f"tidy is {states['tidy']}: look at its trigger rule."
+    return None
+
+
+@exercise("three_nights", "01_why_airflow", "What a new run repeats.", dag=False)
+def _three_nights(answer: Any) -> str | None:
+    if not (isinstance(answer, tuple | list) and len(answer) == 2):
+        return "Answer with a pair of numbers: (script, DAG)."
+    if answer[0] != 3:
+        return "The script posts before it dies, each time it is started."
+    if answer[1] != 3:
+        return "Each new run of the DAG starts from its beginning. Try it with nightly.test()."
+    return None
+
+
 @exercise("weekdays", "03_list_instances", "The spy reports on weekdays at half past eight.")
 def _weekdays(dag: Any) -> str | None:
     ticks = _ticks(dag, 8)

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from workshop import record, talk
+from workshop import dagfile, record, talk
 from workshop.lab import ROOT
 from workshop.slides import EXERCISE, HEADING, MAGIC, NOTEBOOKS, Step, slides_of
 
@@ -94,7 +94,8 @@ def _sources(notebook: Any, name: str) -> list[str]:
     if tagged != [PARAMETERS]:
         found.append(f"it needs one cell tagged 'parameters', with {PARAMETERS}")
     for cell in _code(notebook):
-        known = MAGIC.match(cell.source) or EXERCISE.match(cell.source)
+        magics = (MAGIC, EXERCISE, dagfile.MAGIC)
+        known = any(magic.match(cell.source) for magic in magics)
         if cell.source.startswith("%%") and not known:
             found.append(f"{_short(cell)} has an unknown magic: write '%%slide N part'")
         if SECRETS.search(cell.source):
@@ -165,9 +166,12 @@ def _sizes(notebook: Any, name: str) -> list[str]:
     # The exercises come after the talk, at the learner's own pace.
     end = [n for n, c in enumerate(notebook.cells) if c.source.startswith("## What you have now")]
     talked = notebook.cells[: end[0]] if end else notebook.cells
-    lengths = [len(c.source.splitlines()) for c in talked if c.cell_type == "code"]
+    code = [c for c in talked if c.cell_type == "code"]
+    files = [len(c.source.splitlines()) for c in code if dagfile.MAGIC.match(c.source)]
+    lengths = [len(c.source.splitlines()) for c in code if not dagfile.MAGIC.match(c.source)]
     small = sum(length <= 8 for length in lengths) >= 0.85 * len(lengths)
-    if max(lengths) <= 15 and statistics.median(lengths) <= 3 and small and len(lengths) <= 30:
+    short = max(lengths) <= 15 and max(files, default=0) <= 26  # a whole DAG file, imports and all
+    if short and statistics.median(lengths) <= 3 and small and len(lengths) <= 30:
         return []
     return ["its cells are too long or too many for a room: split or shorten"]
 

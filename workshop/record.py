@@ -8,9 +8,9 @@ from typing import Any
 
 import nbformat
 
-from workshop import headless, talk
+from workshop import dagfile, headless, talk
 from workshop.lab import ROOT
-from workshop.slides import FILE_NAME, NOTEBOOKS, Step, assemble, read_steps
+from workshop.slides import FILE_NAME, NOTEBOOKS, Step, assemble, code_cells, read_steps
 
 DAG_FILE = ROOT / "dags" / FILE_NAME
 README = ROOT / "README.md"
@@ -173,13 +173,23 @@ def _readable_id(source: str, taken: set[str]) -> str:
     return name
 
 
+def own_dag_files() -> dict[str, str]:
+    """Return the `%%dag` cells of the notebooks, by notebook, number and name."""
+    found = {}
+    for notebook, number, cell in code_cells():
+        source = "".join(cell["source"])
+        if magic := dagfile.MAGIC.match(source):
+            found[f"{notebook}-{number}-{magic[1]}"] = source[magic.end() :].rstrip() + "\n"
+    return found
+
+
 def brought_names() -> list[str]:
     """Return the names that `%%slide` cells bring into a notebook, for ruff, which skips them."""
     import ast
 
     names = set()
-    for step in read_steps():
-        for node in ast.walk(ast.parse(step.source)):
+    for source in [step.source for step in read_steps()] + list(own_dag_files().values()):
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 names.add(node.id)
             elif isinstance(node, ast.FunctionDef):

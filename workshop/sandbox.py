@@ -8,6 +8,7 @@ import asyncio
 import email.policy
 import html
 import json
+import logging
 import os
 import re
 import secrets
@@ -209,6 +210,7 @@ class MailServer:
     def __init__(self) -> None:
         self.mails: list[Mail] = []
         self.down = False
+        logging.getLogger("mail.log").setLevel(logging.WARNING)  # else it talks into tasks' logs
         loop = asyncio.new_event_loop()
         # A thread of our own: aiosmtpd's controllers want one that keeps the kernel from ending.
         threading.Thread(target=loop.run_forever, name="mail", daemon=True).start()

@@ -212,7 +212,7 @@ class Builder:
             Exception: whatever the file raises; it is shown at the cell's own line, and the file
                 stays as it was.
         """
-        _check_syntax(source)
+        check_syntax(source)
         before = self._sources.get(part)
         sources = self._sources | {part: source}
         slides = self._slides | {part: slide}
@@ -240,7 +240,7 @@ class Builder:
 
         The parts of other exercises are out again. Raises as `write`.
         """
-        _check_syntax(source)
+        check_syntax(source)
         before = self.attempts.get(exercise)
         parts = {**(before.parts if before and before.given == given else {}), part: source}
         tasks = self._use(self._sources | parts, part)
@@ -275,17 +275,8 @@ class Builder:
         path = current().dags / FILE_NAME
         file = assemble(sources)
         names: dict[str, Any] = {"__name__": "gcp_spy", "__file__": str(path)}
-        try:
-            exec(compile(file.text, str(path), "exec"), names)
-            _check_cycle(names.get("dag"))
-        except KeyboardInterrupt:
-            raise Problem(f"Interrupted; {FILE_NAME} stays as it was.") from None
-        except Problem:
-            raise
-        except Exception as error:
-            _show_at_cell(error, file, str(path), part)
-            raise
-        _write(path, file.text)
+        execute(file, path, names, part)
+        save(path, file.text)
         from workshop import workcopy
 
         workcopy.mirror(Path.cwd(), FILE_NAME, file.text)
@@ -295,25 +286,52 @@ class Builder:
         self._namespace.update({name: names[name] for name in self._names})
         dag = names.get("dag")
         return (
-            f"{FILE_NAME} · {_count(len(file.text.splitlines()), 'line')}"
-            f" · {_count(len(dag.tasks), 'task') if dag else 'no DAG yet'}"
+            f"{FILE_NAME} · {count(len(file.text.splitlines()), 'line')}"
+            f" · {count(len(dag.tasks), 'task') if dag else 'no DAG yet'}"
         )
+
+
+def execute(file: DagFile, path: Path, names: dict[str, Any], part: str) -> None:
+    """Execute a DAG file in a namespace; an error is shown at the line of the cell it came from.
+
+    Args:
+        file: the text, and which of its lines came from which part.
+        path: where it will lie.
+        names: the namespace.
+        part: what the cell that runs now writes.
+
+    Raises:
+        Problem: it is not Python, it was interrupted, or its arrows lead in a circle.
+        Exception: whatever the file raises.
+    """
+    try:
+        exec(compile(file.text, str(path), "exec"), names)
+        for value in list(names.values()):
+            if hasattr(value, "dag_id") and hasattr(value, "tasks"):
+                _check_cycle(value)
+    except KeyboardInterrupt:
+        raise Problem(f"Interrupted; {path.name} stays as it was.") from None
+    except Problem:
+        raise
+    except Exception as error:
+        _show_at_cell(error, file, str(path), part)
+        raise
 
 
 def _check_cycle(dag: Any) -> None:
     """Raise Problem when the arrows of a DAG lead back; Airflow says so only when it stores it."""
-    if dag:
-        above = {task.task_id: task.upstream_task_ids for task in dag.tasks}
-        try:
-            graphlib.TopologicalSorter(above).prepare()
-        except graphlib.CycleError as error:
-            raise Problem(
-                f"These arrows lead in a circle: {' >> '.join(error.args[1])}. A DAG has none: "
-                f"take one of them out. {FILE_NAME} stays as it was."
-            ) from None
+    above = {task.task_id: task.upstream_task_ids for task in dag.tasks}
+    try:
+        graphlib.TopologicalSorter(above).prepare()
+    except graphlib.CycleError as error:
+        raise Problem(
+            f"These arrows lead in a circle: {' >> '.join(error.args[1])}. A DAG has none: "
+            "take one of them out. The file stays as it was."
+        ) from None
 
 
-def _check_syntax(source: str) -> None:
+def check_syntax(source: str, file: str = FILE_NAME) -> None:
+    """Raise Problem when a cell is not Python; the message shows its line."""
     try:
         compile("\n" + source, "cell", "exec")
     except SyntaxError as error:
@@ -321,11 +339,11 @@ def _check_syntax(source: str) -> None:
         mark = " " * ((error.offset or 1) - 1) + "^"
         raise Problem(
             f"SyntaxError: {error.msg}\nin line {error.lineno} of this cell:\n{line}\n{mark}\n"
-            f"{FILE_NAME} stays as it was."
+            f"{file} stays as it was."
         ) from None
 
 
-def _write(path: Path, text: str) -> None:
+def save(path: Path, text: str) -> None:
     """Write the file with a new time: Python's bytecode cache compares whole seconds."""
     last = path.stat().st_mtime if path.exists() else 0.0
     path.write_text(text, encoding="utf-8")
@@ -350,21 +368,22 @@ def _show_at_cell(error: Exception, file: DagFile, path: str, part: str) -> None
                 f"'{error.name}' is made on slide {makers[0].slide}: "
                 f"run that cell first, or catch_up({makers[0].slide})."
             )
-    lines.append(f"{FILE_NAME} stays as it was.")
+    lines.append(f"{Path(path).name} stays as it was.")
     error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
 
 
 def _difference(before: str | None, after: str) -> str:
     if before is None:
-        return f"new, {_count(len(after.strip().splitlines()), 'line')}"
+        return f"new, {count(len(after.strip().splitlines()), 'line')}"
     diff = list(difflib.ndiff(before.strip().splitlines(), after.strip().splitlines()))
     added, removed = (sum(line.startswith(sign) for line in diff) for sign in ("+ ", "- "))
     if not added and not removed:
         return "unchanged"
-    return f"{_count(added, 'line')} in, {removed} out"
+    return f"{count(added, 'line')} in, {removed} out"
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """Return a number with its noun: 1 line, 2 lines."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
@@ -373,7 +392,10 @@ _builder: Builder | None = None
 
 def load_ipython_extension(shell: Any) -> None:
     """Know the magics before the workbook starts, so that a cell run too early gets a sentence."""
-    for name, magic in (("slide", _slide), ("exercise", _exercise), ("solution", _solution)):
+    from workshop import dagfile
+
+    magics = {"slide": _slide, "exercise": _exercise, "solution": _solution, "dag": dagfile.magic}
+    for name, magic in magics.items():
         shell.register_magic_function(magic, "cell", name)
 
 

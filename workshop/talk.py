@@ -30,8 +30,11 @@ class Slide:
 
 def which_are_built() -> str:
     """Return a sentence that says which slides have a notebook."""
-    built = [slide.number for slide in read_slides() if slide.is_built]
-    return f"the notebooks that are there cover the slides {built[0]} to {built[-1]}."
+    ranges: list[str] = []
+    for row in read_notebooks():
+        if notebook_path(row["notebook"]).exists():
+            ranges.append(row["slides"])
+    return f"the notebooks that are there cover the slides {', '.join(ranges)}."
 
 
 def notebook_path(name: str) -> Path:

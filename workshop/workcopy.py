@@ -10,6 +10,7 @@ from typing import Any
 
 import nbformat
 
+from workshop import dagfile
 from workshop.problem import Problem
 from workshop.sandbox import WORLDS
 from workshop.slides import HEADING, NOTEBOOKS, read_steps, slides_of
@@ -59,8 +60,12 @@ def note_solved(folder: Path, exercise: str) -> None:
 
 
 def mirror(folder: Path, name: str, text: str) -> None:
-    """Show the growing DAG file in a working copy, read-only: it is made from the cells."""
-    if is_copy(folder):
+    """Show a DAG file in a working copy, read-only: it is made from the cells.
+
+    A file of this name that can be written is the learner's own, and stays.
+    """
+    mine = (folder / name).exists() and (folder / name).stat().st_mode & 0o222
+    if is_copy(folder) and not mine:
         part = folder / f".{name}.{os.getpid()}.part"
         part.write_text(text, encoding="utf-8")
         part.chmod(0o444)
@@ -71,7 +76,8 @@ def catch_up(slide: int, folder: Path) -> Path:
     """Write beside the learner's notebook one that goes on at a slide, and return its path.
 
     It holds the workbook's own cells from that slide on. One cell before them builds the DAG as it
-    is after the slide before, and imports what the skipped cells imported.
+    is after the slide before, and imports what the skipped cells imported; DAG files of their own
+    (`%%dag`) are there too.
 
     Raises:
         Problem: no notebook is built for that slide.
@@ -85,9 +91,11 @@ def catch_up(slide: int, folder: Path) -> Path:
     headings = [_slides_headed(cell) for cell in notebook.cells]
     first = next(number for number, slides in enumerate(headings) if slide in slides)
     begun = next(number for number, slides in enumerate(headings) if slides)
-    imports = []
+    imports, files = [], []
     for cell in notebook.cells[begun:first]:
-        if cell.cell_type == "code" and not cell.source.startswith("%%"):
+        if dagfile.MAGIC.match(cell.source):
+            files.append(cell)
+        elif cell.cell_type == "code" and not cell.source.startswith("%%"):
             imports += re.findall(r"^(?:import|from) .+$", cell.source, re.MULTILINE)
     words = [*dict.fromkeys(imports)]
     before = max((step.slide for step in read_steps() if step.slide < slide), default=0)
@@ -96,6 +104,7 @@ def catch_up(slide: int, folder: Path) -> Path:
     bridge = [
         nbformat.v4.new_markdown_cell(f"This notebook goes on at slide {slide}."),
         *([nbformat.v4.new_code_cell("\n".join(words))] if words else []),
+        *files,
     ]
     notebook.cells = notebook.cells[:begun] + bridge + notebook.cells[first:]
     _without_outputs(notebook)

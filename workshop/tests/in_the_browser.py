@@ -21,7 +21,7 @@ from workshop.browser import SHOTS
 from workshop.lab import BUILD, ROOT
 
 SECONDS = 90_000.0  # milliseconds, as Playwright counts
-LESSONS = ("03_list_instances", "04_slack", "05_email", "06_the_whole_dag")
+LESSONS = ("01_why_airflow", "03_list_instances", "04_slack", "05_email", "06_the_whole_dag")
 ARGUMENTS = [
     "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
@@ -53,10 +53,12 @@ def address(folder: Path) -> Iterator[tuple[str, str]]:
         assert found, log.read_text("utf-8")
         yield found[1], found[2]
     finally:
-        for _ in range(2):  # the first asks whether to stop
-            os.killpg(process.pid, signal.SIGINT)
-            time.sleep(0.5)
-        process.wait(timeout=30)
+        process.terminate()  # it ends its kernels first
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workshop import exercises, progress, sandbox, slides, workcopy
+from workshop import dagfile, exercises, progress, sandbox, slides, workcopy
 from workshop.exercises import EXERCISES, check
 from workshop.problem import Problem
 
@@ -179,6 +179,12 @@ PREDICTED = {
 @pytest.mark.parametrize(
     ("name", "answer", "kind", "sentence"),
     [
+        ("three_nights", None, "open", "in place of None"),
+        ("three_nights", (3, 3), "right", ""),
+        ("three_nights", [3, 3], "right", ""),
+        ("three_nights", 3, "not yet", "a pair"),
+        ("three_nights", (1, 3), "not yet", "each time it is started"),
+        ("three_nights", (3, 1), "not yet", "starts from its beginning"),
         ("empty_list", None, "open", "in place of None"),
         ("empty_list", "Listed 0 items.", "right", ""),
         ("empty_list", " listed 0 items", "right", ""),
@@ -226,3 +232,34 @@ def test_an_unknown_exercise_names_the_nearest(attempt: Any) -> None:
 def test_a_verdict_is_escaped() -> None:
     shown = exercises.Verdict("not yet", "<b>no</b>")._repr_html_()
     assert "&lt;b&gt;no" in shown
+
+
+CLEANING = """\
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+with DAG("cleaning") as cleaning:
+    work = BashOperator(task_id="work", bash_command="exit 1")
+    tidy = BashOperator(task_id="tidy", bash_command="echo tidy")
+    work >> tidy
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "sentence"),
+    [
+        ("", "", "not yet", "tidy is upstream_failed"),
+        ('echo tidy"', 'echo tidy", trigger_rule="all_done"', "right", ""),
+        ('echo tidy"', 'echo tidy", trigger_rule="one_failed"', "right", ""),
+        ("exit 1", "exit 0", "not yet", "it must still fail"),
+        ("    work >> tidy\n", "", "not yet", "no longer waits for work"),
+        ('"tidy"', '"clean"', "not yet", "has no task tidy"),
+    ],
+)
+def test_come_what_may(attempt: Any, old: str, new: str, kind: str, sentence: str) -> None:
+    names: dict[str, Any] = {}
+    dagfile.write("cleaning", CLEANING.replace(old, new, 1), names)
+    verdict = check("tidy", names["cleaning"])
+    assert verdict.kind == kind, verdict
+    assert sentence in verdict.sentence
+    assert check("tidy", "cleaning").sentence.startswith("Hand over the DAG, not a str")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workshop import show
+from workshop import record, show
 from workshop.lab import ROOT
 from workshop.slides import Builder, Step, assemble, read_steps
 
@@ -37,10 +37,10 @@ def test_each_step_changes_the_file() -> None:
 
 
 def test_each_step_is_in_the_usual_style(tmp_path: Path) -> None:
-    for number, sources in enumerate(prefixes()):
-        text = assemble(sources).text
-        # Until a later slide uses it an import or a constant stands alone: no F401 here.
-        (tmp_path / f"step_{number:02}.py").write_text(text, encoding="utf-8")
+    texts = {f"step_{n:02}": assemble(sources).text for n, sources in enumerate(prefixes())}
+    # Until a later slide uses it an import or a constant stands alone: no F401 here.
+    for name, text in (texts | record.own_dag_files()).items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     ruff = [sys.executable, "-m", "ruff"]
     config = ["--config", str(ROOT / "pyproject.toml"), "--no-cache", str(tmp_path)]
     rules = ["--ignore", "F401,UP032,INP001"]

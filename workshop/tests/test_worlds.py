@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from workshop import headless
-from workshop.slides import NOTEBOOKS
+from workshop.slides import NOTEBOOKS, read_steps
 
 NOTHING = "Listed 0 items."
 DENIED = (
@@ -35,8 +35,8 @@ WORLDS = {
         "compute": " ".join(sorted(f"worker-{number}" for number in range(1, 501))),
     },
 }
-RUNS = [(path.stem, world) for path in sorted(NOTEBOOKS.glob("*.ipynb")) for world in
-        ("quiet", "denied")]  # fmt: skip
+SPIES = sorted({step.notebook.removesuffix(".ipynb") for step in read_steps()})
+RUNS = [(name, world) for name in ("00_index", *SPIES) for world in ("quiet", "denied")]
 RUNS += [("06_the_whole_dag", "empty"), ("06_the_whole_dag", "busy")]
 
 
@@ -89,3 +89,17 @@ def test_a_notebook_in_another_world(notebook: str, world: str, tmp_path: Path) 
             for title, names in fields
         )
     assert len(last["tasks"]) == {"03_list_instances": 4, "04_slack": 5}.get(notebook, 7)
+
+
+@pytest.mark.parametrize("world", ["quiet", "denied"])
+def test_why_airflow_in_another_world(world: str, tmp_path: Path) -> None:
+    """It lists Cloud SQL alone, which both worlds have."""
+    name = "01_why_airflow"
+    copy = without_exercises(NOTEBOOKS / f"{name}.ipynb", tmp_path)
+    results = headless.run_in_world(copy, world, tmp_path / "ran.ipynb")
+    runs = json.loads(results.read_text("utf-8"))
+    assert {run["world"] for run in runs} == {world}
+    (nightly,) = [run for run in runs if "slack" in run["tasks"]]
+    assert nightly["tasks"] == {"databases": "success", "slack": "success", "mail": "success"}
+    assert [message["text"] for message in nightly["slack"]] == ["orders-db"]
+    assert len(nightly["mails"]) == 1
