@@ -7,6 +7,7 @@ what arrived in it, stay as they were.
 
 import ast
 import html
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +226,43 @@ def _three_nights(answer: Any) -> str | None:
         return "The script posts before it dies, each time it is started."
     if answer[1] != 3:
         return "Each new run of the DAG starts from its beginning. Try it with nightly.test()."
+    return None
+
+
+@exercise("once", "02_concepts", "A note for each day, however often it is written.", dag=False)
+def _once(dag: Any) -> str | None:
+    import pendulum
+
+    if not hasattr(dag, "task_dict"):
+        return f'Hand over the DAG, not a {type(dag).__name__}: check("once", diary).'
+    folder = current().home / "diary"
+    shutil.rmtree(folder, ignore_errors=True)
+    days = ["2018-12-01", "2018-12-01", "2018-12-02", "2018-12-01"]
+    for day in days:
+        failed = Ran(dag, "talk", logical_date=pendulum.parse(day)).failed
+        if failed:
+            return failed
+    lines = sorted(
+        line
+        for path in folder.rglob("*")
+        if path.is_file()
+        for line in path.read_text(encoding="utf-8").splitlines()
+    )
+    for day in sorted(set(days)):
+        found = sum(day in line for line in lines)
+        if found != 1:
+            return f"After {days.count(day)} runs of {day} the diary has {found} lines for it."
+    return None
+
+
+@exercise("types", "02_concepts", "Action, sensor or transfer.", dag=False)
+def _types(answer: Any) -> str | None:
+    right = {"S3KeySensor": "sensor", "RedshiftToS3Operator": "transfer", "EmailOperator": "action"}
+    if not isinstance(answer, dict):
+        return f"Answer with a dict: yours is a {type(answer).__name__}."
+    for name, kind in right.items():
+        if answer.get(name) != kind:
+            return f"{name}: not {answer.get(name)!r}. Ask what it does, and to how many systems."
     return None
 
 

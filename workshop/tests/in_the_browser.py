@@ -21,7 +21,14 @@ from workshop.browser import SHOTS
 from workshop.lab import BUILD, ROOT
 
 SECONDS = 90_000.0  # milliseconds, as Playwright counts
-LESSONS = ("01_why_airflow", "03_list_instances", "04_slack", "05_email", "06_the_whole_dag")
+LESSONS = (
+    "01_why_airflow",
+    "02_concepts",
+    "03_list_instances",
+    "04_slack",
+    "05_email",
+    "06_the_whole_dag",
+)
 ARGUMENTS = [
     "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",

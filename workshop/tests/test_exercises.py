@@ -170,6 +170,7 @@ def test_a_wrong_answer_says_why(
 
 
 LISTS = {f"gcp_service_list_instances_{service}": "success" for service in exercises.SERVICES}
+TYPES = {"S3KeySensor": "sensor", "RedshiftToS3Operator": "transfer", "EmailOperator": "action"}
 PREDICTED = {
     **LISTS, "gcp_service_list_instances_spanner": "failed",
     **dict.fromkeys(("send_slack_msg_task", "prepare_email_task", "send_email"), "upstream_failed"),
@@ -185,6 +186,12 @@ PREDICTED = {
         ("three_nights", 3, "not yet", "a pair"),
         ("three_nights", (1, 3), "not yet", "each time it is started"),
         ("three_nights", (3, 1), "not yet", "starts from its beginning"),
+        ("types", None, "open", "in place of None"),
+        ("types", TYPES, "right", ""),
+        ("types", dict(reversed(TYPES.items())), "right", ""),
+        ("types", ["sensor"], "not yet", "Answer with a dict"),
+        ("types", TYPES | {"EmailOperator": "transfer"}, "not yet", "not 'transfer'"),
+        ("types", {}, "not yet", "S3KeySensor: not None"),
         ("empty_list", None, "open", "in place of None"),
         ("empty_list", "Listed 0 items.", "right", ""),
         ("empty_list", " listed 0 items", "right", ""),
@@ -263,3 +270,43 @@ def test_come_what_may(attempt: Any, old: str, new: str, kind: str, sentence: st
     assert verdict.kind == kind, verdict
     assert sentence in verdict.sentence
     assert check("tidy", "cleaning").sentence.startswith("Hand over the DAG, not a str")
+
+
+DIARY = """\
+import os
+from pathlib import Path
+
+from airflow.sdk import DAG, task
+
+
+@task
+def note(ds=None):
+    folder = Path(os.environ["AIRFLOW_HOME"]) / "diary"
+    folder.mkdir(exist_ok=True)
+    BODY
+
+
+with DAG("diary") as diary:
+    note()
+"""
+APPEND = 'open(folder / "diary.txt", "a").write(f"{ds}\\n")'
+UNLESS = f'ds in (folder / "diary.txt").read_text() or {APPEND}'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        (APPEND, "not yet", "After 3 runs of 2018-12-01 the diary has 3 lines"),
+        ('(folder / f"{ds}.txt").write_text(ds)', "right", ""),
+        (f'(folder / "diary.txt").touch()\n    {UNLESS}', "right", ""),
+        ('(folder / "diary.txt").write_text(ds)', "not yet", "After 1 runs of 2018-12-02"),
+        ("pass", "not yet", "has 0 lines"),
+        ("raise ValueError('no')", "not yet", "failed: ValueError: no"),
+    ],
+)
+def test_once_is_enough(attempt: Any, body: str, kind: str, sentence: str) -> None:
+    names: dict[str, Any] = {}
+    dagfile.write("diary", DIARY.replace("BODY", body), names)
+    verdict = check("once", names["diary"])
+    assert verdict.kind == kind, verdict
+    assert sentence in verdict.sentence

@@ -92,6 +92,20 @@ def test_a_notebook_in_another_world(notebook: str, world: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("world", ["quiet", "denied"])
+def test_concepts_in_another_world(world: str, tmp_path: Path) -> None:
+    """It looks at no service: the same happens in each world."""
+    copy = without_exercises(NOTEBOOKS / "02_concepts.ipynb", tmp_path)
+    results = headless.run_in_world(copy, world, tmp_path / "ran.ipynb")
+    runs = json.loads(results.read_text("utf-8"))
+    assert {run["world"] for run in runs} == {world}
+    states = [run["tasks"] for run in runs]
+    assert {"never": "skipped", "sensors": "success"} in states
+    assert {"row": "success"} in states
+    assert {"copy": "success"} in states
+    assert {"in_place": "failed", "atomic": "failed"} in states
+
+
+@pytest.mark.parametrize("world", ["quiet", "denied"])
 def test_why_airflow_in_another_world(world: str, tmp_path: Path) -> None:
     """It lists Cloud SQL alone, which both worlds have."""
     name = "01_why_airflow"
