@@ -133,22 +133,18 @@ def as_html(notebook: Path, out: Path, nav: str = "") -> Path:
 
 def _unfoldable(notebook: Any) -> None:
     """Make each solution a thing to unfold: on a page nobody can run or open a folded cell."""
-    for cell in [cell for cell in notebook.cells if is_solution(cell)]:
-        if cell.cell_type == "code" and not cell.source.startswith("check("):
+    kept = []
+    for cell in notebook.cells:
+        if is_solution(cell) and cell.cell_type == "code":
+            if cell.source.startswith("check("):
+                continue
             code = f"```python\n{cell.source}\n```"
             source = f"<details><summary>Solution</summary>\n\n{code}\n\n</details>"
-            cell.update(nbformat.v4.new_markdown_cell(source, id=cell.id))
-            cell.pop("outputs", None)
-            cell.pop("execution_count", None)
-        elif cell.cell_type == "code":
-            cell.metadata.jupyter.source_hidden = False
-        elif "folded" in cell.source:
+            cell = nbformat.v4.new_markdown_cell(source)
+        elif is_solution(cell) and "folded" in cell.source:
             cell.source = "The workbook's solution unfolds here. Try first."
-    notebook.cells = [
-        cell
-        for cell in notebook.cells
-        if not (is_solution(cell) and cell.cell_type == "code")
-    ]  # fmt: skip
+        kept.append(cell)
+    notebook.cells = kept
 
 
 def notes(out: Path = NOTES) -> Path:
