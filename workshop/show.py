@@ -103,7 +103,7 @@ def layout(dag: Any, *, fold: bool = False) -> tuple[dict[str, Node], list[tuple
     for task in tasks:
         group = groups[task.task_id]
         if not (fold and group):
-            nodes[task.task_id] = Node(task.task_type, (task.task_id,), group)
+            nodes[task.task_id] = Node(task.operator_name, (task.task_id,), group)
         elif group not in nodes:
             inside = tuple(name for name in groups if groups[name] == group)
             nodes[group] = Node(f"group of {len(inside)}", inside)

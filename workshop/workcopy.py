@@ -60,16 +60,18 @@ def note_solved(folder: Path, exercise: str) -> None:
 
 
 def mirror(folder: Path, name: str, text: str) -> None:
-    """Show a DAG file in a working copy, read-only: it is made from the cells.
+    """Show a DAG file in a working copy's folder dags, read-only: it is made from the cells.
 
     A file of this name that can be written is the learner's own, and stays.
     """
-    mine = (folder / name).exists() and (folder / name).stat().st_mode & 0o222
+    target = folder / "dags" / name
+    mine = target.exists() and target.stat().st_mode & 0o222
     if is_copy(folder) and not mine:
-        part = folder / f".{name}.{os.getpid()}.part"
+        target.parent.mkdir(exist_ok=True)
+        part = target.with_name(f".{name}.{os.getpid()}.part")
         part.write_text(text, encoding="utf-8")
         part.chmod(0o444)
-        part.replace(folder / name)
+        part.replace(target)
 
 
 def catch_up(slide: int, folder: Path) -> Path:

@@ -137,6 +137,7 @@ class Notebook:
         return list(shown.all_inner_texts())
 
     def shot(self, name: str) -> None:
+        self.page.wait_for_timeout(700)  # cells that come into view are drawn late
         self.page.screenshot(path=SHOTS / f"{name}.png")
 
 
@@ -243,7 +244,7 @@ def test_an_exercise_is_failed_and_then_solved(opened: Any, folder: Path) -> Non
     expect(verdict).to_contain_text("Right. The spy reports on weekdays")
     notebook.shot("exercise-right")
     assert '"weekdays"' in (folder / "progress.json").read_text("utf-8")
-    assert "gcp_spy" in (folder / "gcp_spy.py").read_text("utf-8")
+    assert "gcp_spy" in (folder / "dags" / "gcp_spy.py").read_text("utf-8")
     index = opened("00_index")
     index.run_all()
     table = index.cell("progress()").locator(".jp-OutputArea")

@@ -64,9 +64,11 @@ def test_a_file_of_the_learner_s_own_is_never_overwritten(
     lab: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(workcopy.make(tmp_path / "copy"))
-    (Path.cwd() / "hello.py").write_text("mine")
+    mirrors = Path.cwd() / "dags"
+    mirrors.mkdir()
+    (mirrors / "hello.py").write_text("mine")
     dagfile.write("hello", SOURCE, {})
-    assert (Path.cwd() / "hello.py").read_text() == "mine"
+    assert (mirrors / "hello.py").read_text() == "mine"
     dagfile.write("other", SOURCE, {})
     dagfile.write("other", SOURCE + "\n", {})
-    assert (Path.cwd() / "other.py").read_text() == SOURCE + "\n"
+    assert (mirrors / "other.py").read_text() == SOURCE + "\n"

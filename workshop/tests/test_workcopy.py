@@ -106,18 +106,18 @@ def test_the_growing_file_stands_in_the_copy_read_only(
     monkeypatch.chdir(copy)
     builder = slides.Builder({})
     builder.catch_up(31)
-    mirrored = copy / "gcp_spy.py"
+    mirrored = copy / "dags" / "gcp_spy.py"
     assert mirrored.read_text() == (lab.dags / "gcp_spy.py").read_text()
     assert mirrored.stat().st_mode & 0o222 == 0
     builder.catch_up(47)
     assert mirrored.read_text() == (lab.dags / "gcp_spy.py").read_text()
-    assert [path.name for path in copy.glob(".*")] == []
+    assert [path.name for path in mirrored.parent.iterdir()] == ["gcp_spy.py"]
 
 
 def test_no_file_of_the_checkout_is_a_mirror(lab: Any, monkeypatch: Any) -> None:
     monkeypatch.chdir(NOTEBOOKS)
     slides.Builder({}).catch_up(31)
-    assert not (NOTEBOOKS / "gcp_spy.py").exists()
+    assert not (NOTEBOOKS / "dags").exists()
 
 
 def test_the_room_s_edition_has_no_outputs_and_no_solutions(tmp_path: Path) -> None:
