@@ -1,12 +1,15 @@
-"""A stand-in for the `gcloud` program: it knows `gcloud SERVICE instances list`, and a YAML world.
+"""A stand-in for the `gcloud` program: it lists the instances of a YAML world, and stops machines.
 
 Run as a program of its own, so it imports nothing of the workbook:
-`python gcloud.py WORLD.yaml FAULTS.json sql instances list --format=json`. What it prints, and
-where, and its exit status are those of Google Cloud CLI 528.0.0 for the same objects; where a real
-one is installed, `workshop/tests/test_real_gcloud.py` compares the two byte for byte.
+`python gcloud.py WORLD.yaml FAULTS.json sql instances list --format=json`. Which machines were
+stopped stands in `stopped.txt` beside the faults; the world's file stays as it is. What the
+stand-in prints, and where, and its exit status are those of Google Cloud CLI 528.0.0 for the same
+objects; where a real one is installed, `workshop/tests/test_real_gcloud.py` compares the two byte
+for byte.
 """
 
 import json
+import os
 import sys
 import time
 import unicodedata
@@ -17,6 +20,7 @@ import yaml
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SLOW_SECONDS = 3
+HANGING_SECONDS = 8  # a real one may hang for ever
 ACCOUNT = "spy@example.com"
 # The words of the APIs, which gcloud repeats; from their documentation, not from a real refusal.
 REFUSALS = {
@@ -26,6 +30,12 @@ REFUSALS = {
     "compute": "Required 'compute.instances.list' permission for 'projects/{}'",
     "filestore": "Permission 'file.instances.list' denied on 'projects/{}/locations/-'",
 }
+AUTHENTICATED = (
+    f"This command is authenticated as {ACCOUNT} which is the active account specified by the "
+    "[core/account] property"
+)
+COMPUTE = "https://www.googleapis.com/compute/v1/projects"
+NOT_FOUND = "The resource 'projects/{}/zones/{}/instances/{}' was not found"
 COLUMNS = {
     "sql": ("NAME", "DATABASE_VERSION", "LOCATION", "TIER", "PRIMARY_ADDRESS", "PRIVATE_ADDRESS",
             "STATUS"),
@@ -96,6 +106,9 @@ def list_api(world: dict[str, Any], service: str, project: str) -> list[dict[str
     objects = [as_api(service, project, instance) for instance in world["services"][service]]
     if service == "compute":
         objects.sort(key=lambda api: (api["zone"], api["name"]))
+        for api in objects:
+            if api["selfLink"] in world.get("stopped", ()):
+                api["status"] = "TERMINATED"
     return objects
 
 
@@ -146,8 +159,7 @@ def as_api(service: str, project: str, it: dict[str, Any]) -> dict[str, Any]:
             "state": it.get("state", "READY"),
             "tier": it.get("tier", "BASIC_HDD"),
         }
-    api = "https://www.googleapis.com/compute/v1/projects"
-    zone = f"{api}/{project}/zones/{it.get('zone', 'us-central1-a')}"
+    zone = f"{COMPUTE}/{project}/zones/{it.get('zone', 'us-central1-a')}"
     interface = {"networkIP": it.get("internalIP", "10.128.0.2")}
     if it.get("externalIP"):
         interface["accessConfigs"] = [{"natIP": it["externalIP"]}]
@@ -233,40 +245,58 @@ def _width(text: str) -> int:
 def denied(service: str, project: str, output: str) -> tuple[str, str, int]:
     """Return stdout, stderr and exit status of a list that the API answers with 403.
 
-    compute warns and exits with 0, so that a pipeline takes it for an empty list.
+    compute warns and exits with 0 unless told otherwise, so that a pipeline takes it for empty.
     """
     nothing = "[]\n" if output == "json" else ""
     refusal = REFUSALS[service].format(project)
     if service == "compute":
-        listed = "Listed 0 items.\n" if output == "table" else ""
-        return nothing, f"WARNING: Some requests did not succeed.\n - {refusal}\n\n{listed}", 0
+        said, status = not_succeeded(refusal)
+        listed = "Listed 0 items.\n" if output == "table" and not status else ""
+        return nothing, said + listed, status
     error = f"ERROR: (gcloud.{service}.instances.list)"
-    who = (
-        f"This command is authenticated as {ACCOUNT} which is the active account specified by the "
-        "[core/account] property"
-    )
     if service == "filestore":
-        return "", f"{error} HTTPError 403: {refusal}. {who}\n", 1
+        return "", f"{error} HTTPError 403: {refusal}. {AUTHENTICATED}\n", 1
     said = (
         f"{error} [{ACCOUNT}] does not have permission to access projects instance [{project}] "
-        f"(or it may not exist): {refusal} {who}.\n"
+        f"(or it may not exist): {refusal} {AUTHENTICATED}.\n"
     )
     return nothing, said, 1
 
 
+def not_succeeded(why: str) -> tuple[str, int]:
+    """Return stderr and exit status of compute where a part of its list could not be had."""
+    if os.environ.get("CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR") == "false":
+        error = "ERROR: (gcloud.compute.instances.list) Some requests did not succeed:"
+        return f"{error}\n - {why}\n\n", 1
+    return f"WARNING: Some requests did not succeed.\n - {why}\n\n", 0
+
+
+def stop(world: dict[str, Any], project: str, zone: str, name: str) -> tuple[str, str, int]:
+    """Stop a machine; return stdout, stderr and exit status."""
+    error = "ERROR: (gcloud.compute.instances.stop)"
+    if not zone:
+        return "", f"{error} Underspecified resource [{name}]. Specify the [--zone] flag.\n", 1
+    link = f"{COMPUTE}/{project}/zones/{zone}/instances/{name}"
+    if link not in [api["selfLink"] for api in list_api(world, "compute", project)]:
+        missing = NOT_FOUND.format(project, zone, name)
+        return "", f"{error} HTTPError 404: {missing}. {AUTHENTICATED}\n", 1
+    world["stopped"].append(link)
+    return "", f"Stopping instance(s) {name}...\n.....done.\nUpdated [{link}].\n", 0
+
+
 def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
     """Return what the command prints on stdout and on stderr, and its exit status."""
-    words, project, output = [], world["project"], "table"
+    words, flags = [], {"--project": world["project"], "--format": "table", "--zone": ""}
     rest = iter(arguments)
     for word in rest:
-        if word.startswith(("--format=", "--project=")):
-            flag, value = word.split("=", 1)
-        elif word in ("--format", "--project"):
-            flag, value = word, next(rest, "")
+        flag, equals, value = word.partition("=")
+        if flag in flags:
+            flags[flag] = value if equals else next(rest, "")
         else:
             words.append(word)
-            continue
-        project, output = (value, output) if flag == "--project" else (project, value)
+    project, output, zone = flags.values()
+    if words[:3] == ["compute", "instances", "stop"] and len(words) == 4:
+        return stop(world, project, zone, words[3])
     if words in (["config", "get-value", "project"], ["config", "get", "project"]):
         return f"{project}\n", "", 0
     known = len(words) == 3 and words[0] in COLUMNS and words[1:] == ["instances", "list"]
@@ -274,7 +304,8 @@ def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
         return "", (
             "ERROR: (gcloud) This is the workbook's stand-in for gcloud. It knows "
             f"'gcloud SERVICE instances list' for {', '.join(COLUMNS)}, with --project, "
-            "--format=json and --format='value(name)', and 'gcloud config get-value project'.\n"
+            "--format=json and --format='value(name)', 'gcloud compute instances stop NAME "
+            "--zone=ZONE', and 'gcloud config get-value project'.\n"
         ), 2  # fmt: skip
     service = words[0]
     fault = world["faults"].get(service)
@@ -284,27 +315,49 @@ def answer(world: dict[str, Any], arguments: list[str]) -> tuple[str, str, int]:
         return "", f"ERROR: (gcloud.{service}.instances.list) {NO_CREDENTIALS}\n", 1
     if fault == "slow":
         time.sleep(SLOW_SECONDS)
+    if fault == "hanging":
+        time.sleep(HANGING_SECONDS)
     if fault == "empty":
         world["services"][service] = []
+    said, status = "", 0
+    if fault == "partial":
+        said, status = not_succeeded(unreachable(world, service, project))
     objects = [shown(service, api) for api in list_api(world, service, project)]
     if output == "json":
-        return json.dumps(objects, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "", 0
+        out = json.dumps(objects, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return out, said, status
     if output == "value(name)":
-        return "".join(_last(api["name"]) + "\n" for api in objects), "", 0
+        return "".join(_last(api["name"]) + "\n" for api in objects), said, status
     if not objects:
-        return "", "Listed 0 items.\n", 0
-    return table(service, objects), "", 0
+        return "", f"{said}Listed 0 items.\n", status
+    return table(service, objects), said, status
+
+
+def unreachable(world: dict[str, Any], service: str, project: str) -> str:
+    """Take the machines of the last zone out of a world, and return what the API says of it."""
+    listed = list_api(world, service, project)
+    zone = _last(listed[-1]["zone"]) if listed else "us-central1-a"
+    world["services"][service] = [
+        it for it in world["services"][service] if it.get("zone", "us-central1-a") != zone
+    ]
+    return f"The zone '{zone}' is not reachable."
 
 
 def main() -> int:
     """Answer the command line: the world's file, a file of faults, then gcloud's own words."""
+    faults = Path(sys.argv[2])
+    stopped = faults.with_name("stopped.txt")
     try:
         world = read_world(Path(sys.argv[1]))
-        world["faults"] |= json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
+        world["faults"] |= json.loads(faults.read_text(encoding="utf-8"))
+        world["stopped"] = stopped.read_text("utf-8").split() if stopped.exists() else []
     except (OSError, ValueError) as error:
         sys.stderr.write(f"ERROR: (gcloud) the stand-in cannot read its world: {error}\n")
         return 1
+    before = len(world["stopped"])
     stdout, stderr, status = answer(world, sys.argv[3:])
+    with stopped.open("a", encoding="utf-8") as file:
+        file.writelines(f"{link}\n" for link in world["stopped"][before:])
     sys.stderr.write(stderr)
     sys.stdout.write(stdout)
     return status

@@ -17,11 +17,13 @@ import shutil
 import socket
 import sys
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,12 +32,14 @@ import pandas as pd
 from aiosmtpd.smtp import SMTP
 
 from workshop import gcloud
-from workshop.lab import DAG_VARIABLES, NOT_STARTED, current, is_real
+from workshop.lab import DAG_VARIABLES, NOT_STARTED, current, is_real, tell_today
 from workshop.problem import Problem
 
 WORLDS = Path(__file__).parent / "worlds"
 RECIPIENT = "ops@example.com"
 SENDER = "airflow@example.com"
+MAIL_TIMEOUT = 5  # seconds
+SLOW_MAIL_SECONDS = MAIL_TIMEOUT + 1
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,16 @@ class SlackMessage:
             lines.append(str(attachment.get("text", "")))
             for one in attachment.get("fields", []):
                 lines += [f"{one.get('title', '')}:", *str(one.get("value", "")).splitlines()]
-        return "\n".join(line for line in lines if line)
+        shown = [text.strip("*") for block in _blocks(self.payload) for text in block.splitlines()]
+        return "\n".join(line for line in shown or lines if line)
 
     def __repr__(self) -> str:
         return f"Slack message, answered {self.status} {self.answer}\n{self.text}"
 
     def _repr_html_(self) -> str:
-        parts = [_paragraph(self.payload.get("text", ""))]
+        blocks = _blocks(self.payload)
+        # Where there are blocks, the text is for notifications alone.
+        parts = [_paragraph(text) for text in blocks or [self.payload.get("text", "")]]
         for attachment in self.payload.get("attachments", []):
             parts.append(_paragraph(attachment.get("pretext", "")))
             fields = "".join(
@@ -88,6 +95,7 @@ class Mail:
     recipients: tuple[str, ...]
     subject: str
     html: str
+    message_id: str = ""
 
     @property
     def text(self) -> str:
@@ -114,7 +122,14 @@ def _escaped(text: Any) -> str:
 def _mrkdwn(text: Any) -> str:
     code = '<code style="background:#f1f1f1;color:#1b1b1b;padding:0 3px">\\1</code>'
     lines = [re.sub(r"`([^`]+)`", code, line) for line in _escaped(text).strip().splitlines()]
-    return "<br>".join(lines)
+    return "<br>".join(re.sub(r"^\*(.+)\*$", r"<b>\1</b>", line) for line in lines)
+
+
+def _blocks(payload: dict[str, Any]) -> list[str]:
+    """Return the texts of a message's blocks, in order."""
+    blocks = payload.get("blocks") or []
+    texts = [it for block in blocks for it in (block.get("text"), *block.get("elements", [])) if it]
+    return [html.unescape(str(it.get("text", ""))) for it in texts]
 
 
 def _paragraph(text: Any) -> str:
@@ -141,11 +156,11 @@ class Slack:
 
     def __init__(self) -> None:
         self.messages: list[SlackMessage] = []
-        self.fault: int | None = None
+        self.fault: int | str | None = None
+        self._since = 0.0  # when it failed first, of time.monotonic()
+        self._listens = True
         self._secret = secrets.token_hex(12)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="slack", daemon=True).start()
+        self._listen(0)
 
     @property
     def webhook(self) -> str:
@@ -169,9 +184,39 @@ class Slack:
             return 400, "invalid_payload"
         if not any(payload.get(key) for key in ("text", "attachments", "blocks")):
             return 400, "no_text"
-        status, answer = (200, "ok") if not self.fault else (self.fault, FAULT_ANSWERS[self.fault])
+        if len(payload.get("attachments") or []) > 100:
+            return 400, "too_many_attachments"
+        if not _fits(payload.get("blocks") or []):
+            return 400, "invalid_blocks"
+        status, answer = self._fail() if self.fault else (200, "ok")
         self.messages.append(SlackMessage(payload, status, answer))
         return status, answer
+
+    def _fail(self) -> tuple[int, str]:
+        """Return status and answer as the fault has them; a limit of the rate passes by itself."""
+        first, self._since = not self._since, self._since or time.monotonic()
+        if self.fault == SILENT:
+            return (NO_STATUS, NO_ANSWER) if first else (200, "ok")
+        if self.fault == 429 and time.monotonic() - self._since >= RETRY_AFTER:
+            return 200, "ok"
+        assert isinstance(self.fault, int)
+        return self.fault, FAULT_ANSWERS[self.fault]
+
+    def set_fault(self, fault: int | str | None) -> None:
+        """Fail from now on as one of FAULTS says; None mends it."""
+        self.fault, self._since = fault, 0.0
+        if fault == REFUSED and self._listens:
+            self._server.shutdown()
+            self._server.server_close()
+        elif fault != REFUSED and not self._listens:
+            self._listen(self._server.server_port)
+        self._listens = fault != REFUSED
+
+    def _listen(self, port: int) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server.daemon_threads = True
+        serve = partial(self._server.serve_forever, poll_interval=0.05)
+        threading.Thread(target=serve, name="slack", daemon=True).start()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         slack = self
@@ -181,9 +226,13 @@ class Slack:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 kind = self.headers.get("Content-Type", "")
                 status, answer = slack.take(self.path, kind, body)
+                if status == NO_STATUS:
+                    time.sleep(SILENT_SECONDS)
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 if status == 429:
-                    self.send_header("Retry-After", "1")
+                    self.send_header("Retry-After", str(RETRY_AFTER))
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer.encode())
@@ -194,6 +243,23 @@ class Slack:
         return Handler
 
 
+def _fits(blocks: list[Any]) -> bool:
+    """Return whether blocks are within Slack's limits: how many, and how long their texts are.
+
+    Source: Slack's reference of blocks: 50 in a message, 3000 characters in a section, 150 in a
+    header.
+    """
+    longest = {"section": 3000, "header": 150}
+    texts = [
+        (block.get("type"), str((block.get("text") or {}).get("text", ""))) for block in blocks
+    ]
+    return len(blocks) <= 50 and all(len(text) <= longest.get(kind, 3000) for kind, text in texts)
+
+
+RETRY_AFTER = 1  # seconds, which the limit of the rate lasts and says
+SILENT, REFUSED = "silent", "refused"
+SILENT_SECONDS = 6  # then the connection is closed; a real one may stay open much longer
+NO_STATUS, NO_ANSWER = 0, "no answer"
 FAULT_ANSWERS = {
     400: "invalid_payload",
     403: "action_prohibited",
@@ -205,11 +271,12 @@ FAULT_ANSWERS = {
 
 
 class MailServer:
-    """An SMTP server that keeps what it gets; `down` means that nobody listens."""
+    """An SMTP server that keeps what it gets; down means that nobody listens."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
-        self.down = False
+        self.fault: str | None = None
+        self._was_slow = False
         logging.getLogger("mail.log").setLevel(logging.WARNING)  # else it talks into tasks' logs
         loop = asyncio.new_event_loop()
         # A thread of our own: aiosmtpd's controllers want one that keeps the kernel from ending.
@@ -221,10 +288,24 @@ class MailServer:
     @property
     def connection(self) -> str:
         """The Airflow connection to it, as a URI: no TLS, one attempt, five seconds."""
-        port = unused_port() if self.down else self._port
+        port = unused_port() if self.fault == "down" else self._port
         sender = urllib.parse.quote(SENDER)
-        options = f"disable_ssl=true&disable_tls=true&timeout=5&retry_limit=0&from_email={sender}"
+        limits = f"timeout={MAIL_TIMEOUT}&retry_limit=0"
+        options = f"disable_ssl=true&disable_tls=true&{limits}&from_email={sender}"
         return f"smtp://127.0.0.1:{port}?{options}"
+
+    def set_fault(self, fault: str | None) -> None:
+        """Fail from now on as one of FAULTS says; None mends it."""
+        self.fault, self._was_slow = fault, False
+
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        """Take or refuse a recipient; aiosmtpd calls this."""
+        if self.fault == "refused":
+            return "550 5.1.1 No such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Keep a mail; aiosmtpd calls this."""
@@ -237,8 +318,12 @@ class MailServer:
                 recipients=tuple(envelope.rcpt_tos),
                 subject=str(message["subject"]),
                 html=str(body.get_content()).replace("\r\n", "\n").rstrip("\n") if body else "",
+                message_id=str(message["Message-ID"] or ""),
             )
         )
+        if self.fault == "slow" and not self._was_slow:
+            self._was_slow = True  # the first mail alone: so it is seen what a second try does
+            await asyncio.sleep(SLOW_MAIL_SECONDS)
         return "250 OK"
 
 
@@ -297,6 +382,7 @@ def enter(name: str, home: Path | None = None) -> str:
     _sandbox.slack.messages.clear()
     _sandbox.mail.mails.clear()
     _install_gcloud(_sandbox.home, path)
+    (_sandbox.home / "stopped.txt").unlink(missing_ok=True)
     _sandbox.world_faults, _sandbox.switches = world["faults"], {}
     _apply(_sandbox)
     count = sum(len(instances) for instances in world["services"].values())
@@ -345,9 +431,14 @@ def _find(name: str) -> Path:
 
 
 FAULTS: dict[str, tuple[Any, ...]] = {
-    **{service: ("denied", "no_credentials", "slow", "empty") for service in gcloud.COLUMNS},
-    "slack": tuple(FAULT_ANSWERS),
-    "mail": ("down",),
+    **{
+        service: ("denied", "no_credentials", "slow", "hanging", "empty")
+        + (("partial",) if service == "compute" else ())
+        for service in gcloud.COLUMNS
+    },
+    "gcloud": ("missing",),
+    "slack": (*FAULT_ANSWERS, SILENT, REFUSED),
+    "mail": ("down", "refused", "slow"),
 }
 
 
@@ -365,9 +456,12 @@ def _in_words(faults: dict[str, Any]) -> str:
 def _apply(box: Sandbox) -> None:
     """Make the stand-ins show the faults that are switched on; `gcloud` reads its at each call."""
     (box.home / "faults.json").write_text(json.dumps(box.switches), encoding="utf-8")
-    box.slack.fault, box.mail.down = box.faults.get("slack"), box.faults.get("mail") == "down"
+    box.slack.set_fault(box.faults.get("slack"))
+    box.mail.set_fault(box.faults.get("mail"))
+    _put_on_path(box.home, missing=box.faults.get("gcloud") == "missing")
     values = (box.slack.webhook, RECIPIENT, box.mail.connection)
     os.environ.update(zip(DAG_VARIABLES, values, strict=True))
+    tell_today()
 
 
 def fault(**switches: Any) -> None:
@@ -375,7 +469,7 @@ def fault(**switches: Any) -> None:
 
     Args:
         switches: what shall fail and how, for example `spanner="denied"`, `compute="slow"`,
-            `sql="empty"`, `slack=500` or `mail="down"`; None mends it.
+            `sql="empty"`, `slack=500`, `mail="down"` or `gcloud="missing"`; None mends it.
 
     Raises:
         Problem: there is no such fault, or this is the real world.
@@ -420,9 +514,32 @@ def _install_gcloud(home: Path, world: Path) -> None:
     # A shell between them, because an interpreter's path with a blank cannot follow `#!`.
     program.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
     program.chmod(0o755)
-    path = os.environ.get("PATH", "").split(os.pathsep)
-    if path[0] != str(folder):
-        os.environ["PATH"] = os.pathsep.join([str(folder), *path])
+
+
+_path: list[str] = []  # the folders of PATH before any stand-in was put there
+
+
+def _put_on_path(home: Path, *, missing: bool) -> None:
+    """Put the stand-in for `gcloud` first on PATH, or leave no gcloud there at all."""
+    if not _path:
+        _path.extend(os.environ.get("PATH", "").split(os.pathsep))
+    folders = [str(home / "bin"), *_path]
+    if missing:
+        folders = [_without_gcloud(home, folder) for folder in _path]
+    os.environ["PATH"] = os.pathsep.join(folders)
+
+
+def _without_gcloud(home: Path, folder: str) -> str:
+    """Return a folder of programs; one with a gcloud in it as a copy of links without that one."""
+    if not (Path(folder) / "gcloud").exists():
+        return folder
+    copy = home / "without" / folder.strip("/").replace("/", "-")
+    if not copy.exists():
+        copy.mkdir(parents=True)
+        for program in Path(folder).iterdir():
+            if program.name != "gcloud":
+                (copy / program.name).symlink_to(program)
+    return str(copy)
 
 
 def use_real() -> str:
@@ -439,6 +556,7 @@ def use_real() -> str:
             f"GCPSPY_WORLD=real asks for the real world, but there is no {', no '.join(missing)}. "
             "Set what is missing and restart JupyterLab, or leave GCPSPY_WORLD out for the sandbox."
         )
+    tell_today()
     return "REAL WORLD: your own gcloud, Slack and mail server. Messages leave this machine."
 
 

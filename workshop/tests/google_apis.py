@@ -23,6 +23,8 @@ class GoogleApis:
 
     def __init__(self, world: Path) -> None:
         self.world = world
+        self.stopped: set[str] = set()  # links of machines
+        self.operation: dict[str, Any] = {}  # the newest
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="apis", daemon=True).start()
@@ -73,6 +75,8 @@ class GoogleApis:
             message = gcloud.REFUSALS[service].format(project)
             errors = [{"message": message, "domain": "global", "reason": "forbidden"}]
             return 403, {"error": {"code": 403, "message": message, "errors": errors}}
+        partial = world["faults"].get(service) == "partial"
+        warning = gcloud.unreachable(world, service, project) if partial else ""
         instances = gcloud.list_api(world, service, project)
         size = int(query.get("maxResults") or query.get("pageSize") or len(instances) or 1)
         first = int(query.get("pageToken") or 0)
@@ -82,9 +86,35 @@ class GoogleApis:
             return 200, {"items" if service == "sql" else "instances": page, **more}
         scopes: dict[str, Any] = {}
         for it in page:
+            it["status"] = "TERMINATED" if it["selfLink"] in self.stopped else it["status"]
             scope = f"zones/{it['zone'].rsplit('/', 1)[1]}"
             scopes.setdefault(scope, {"instances": []})["instances"].append(it)
+        if warning:
+            zone = {"warning": {"code": "UNREACHABLE", "message": warning}}
+            scopes[f"zones/{warning.split(chr(39))[1]}"] = zone
         return 200, {"items": scopes, **more}
+
+    def stop(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Stop a machine of compute; return status and body: an operation that is done already."""
+        project, zone, name = path.split("/")[4], path.split("/")[6], path.split("/")[8]
+        link = f"{gcloud.COMPUTE}/{project}/zones/{zone}"
+        machines = gcloud.list_api(gcloud.read_world(self.world), "compute", project)
+        if f"{link}/instances/{name}" not in [machine["selfLink"] for machine in machines]:
+            message = gcloud.NOT_FOUND.format(project, zone, name)
+            errors = [{"message": message, "domain": "global", "reason": "notFound"}]
+            return 404, {"error": {"code": 404, "message": message, "errors": errors}}
+        self.stopped.add(f"{link}/instances/{name}")
+        self.operation = {
+            "kind": "compute#operation",
+            "name": "operation-1",
+            "operationType": "stop",
+            "progress": 100,
+            "selfLink": f"{link}/operations/operation-1",
+            "status": "DONE",
+            "targetLink": f"{link}/instances/{name}",
+            "zone": link,
+        }
+        return 200, self.operation
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         apis = self
@@ -95,7 +125,12 @@ class GoogleApis:
                 self.reply(*apis.answer(parts.path, dict(urllib.parse.parse_qsl(parts.query))))
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                self.rfile.read(int(self.headers["Content-Length"] or 0))
+                path = urllib.parse.urlsplit(self.path).path
+                if path.endswith("/stop"):
+                    return self.reply(*apis.stop(path))
+                if path.endswith("/wait"):
+                    return self.reply(200, apis.operation)
                 self.reply(200, {"access_token": "spy", "expires_in": 3600, "token_type": "Bearer"})
 
             def reply(self, status: int, body: dict[str, Any]) -> None:

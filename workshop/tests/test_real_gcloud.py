@@ -1,6 +1,7 @@
 """The stand-in for gcloud against a real one, byte for byte, where one is installed."""
 
 import os
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ WORLDS = {path.stem: path.read_text(encoding="utf-8") for path in sandbox.WORLDS
 WORLDS["all denied"] = WORLDS["talk"] + (
     "faults: {sql: denied, spanner: denied, bigtable: denied, compute: denied, filestore: denied}\n"
 )
+WORLDS["a part of compute"] = WORLDS["talk"] + "faults: {compute: partial}\n"
 WORLDS["3000 machines"] = WORLDS["busy"].replace("repeat: 500", "repeat: 3000")
 # The longest names that the services allow, and display names that are no plain letters.
 WORLDS["names at the limits"] = f"""\
@@ -88,6 +90,47 @@ def test_the_stand_in_prints_what_the_real_one_prints(
     monkeypatch.setenv("PATH", os.environ["PATH"])
     real, ours = both(google, tmp_path, WORLDS[world])
     assert ours == real
+
+
+def test_stopping_machines(google: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    apis, variables = google
+    apis.world.write_text(WORLDS["talk"], encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    sandbox._install_gcloud(tmp_path, apis.world)
+    (tmp_path / "faults.json").write_text("{}")
+    api = variables["CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"]
+    stop = ("compute", "instances", "stop")
+    for words in (
+        (*stop, "training-of-may", "--zone=us-central1-a"),
+        (*stop, "training-of-may", "--zone", "us-central1-a"),
+        (*stop, "nobody", "--zone=us-central1-a"),
+        (*stop, "web-1"),
+        ("compute", "instances", "list"),
+    ):
+        out, err, status = run(str(REAL), words, variables)
+        err = re.sub(r"\n\.+done", "\n.....done", err)  # a dot for each look at the operation
+        err = err.replace(f"{api}projects", gcloud.COMPUTE)  # the address that is overridden
+        assert run(str(tmp_path / "bin" / "gcloud"), words, {}) == (out, err, status)
+    apis.stopped.clear()
+
+
+@pytest.mark.parametrize("fault", ["partial", "denied"])
+def test_compute_fails_for_a_part_when_told_so(
+    google: Any, tmp_path: Path, monkeypatch: Any, fault: str
+) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    apis, variables = google
+    strict = {"CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR": "false"}
+    apis.world.write_text(WORLDS["talk"] + f"faults: {{compute: {fault}}}\n", encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    sandbox._install_gcloud(tmp_path, apis.world)
+    (tmp_path / "faults.json").write_text("{}")
+    for form in FORMATS:
+        words = ("compute", "instances", "list", *form)
+        real = run(str(REAL), words, variables | strict)
+        assert real[2] == 1
+        assert run(str(tmp_path / "bin" / "gcloud"), words, strict) == real
 
 
 def test_without_credentials(google: Any, tmp_path: Path, monkeypatch: Any) -> None:

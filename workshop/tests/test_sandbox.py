@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import smtplib
 import subprocess
+import time
 import urllib.parse
 from email.message import EmailMessage
 from pathlib import Path
@@ -122,6 +124,20 @@ def test_gcloud_without_credentials(enter: Any) -> None:
     assert err.endswith("to select an already authenticated account to use.\n")
 
 
+def test_gcloud_stops_a_machine(lab: Any) -> None:
+    """The words are those of gcloud 528.0.0; test_real_gcloud.py compares."""
+    sandbox.enter("talk")
+    stop = ("compute", "instances", "stop")
+    assert "Specify the [--zone] flag" in ask(*stop, "training-of-may")[1]
+    out, err, status = ask(*stop, "training-of-may", "--zone=us-central1-a")
+    assert (out, status) == ("", 0)
+    assert err.startswith("Stopping instance(s) training-of-may...\n")
+    assert ask("compute", "instances", "list")[0].splitlines()[-1].endswith("TERMINATED")
+    assert "was not found" in ask(*stop, "nobody", "--zone=us-central1-a")[1]
+    sandbox.enter("talk")
+    assert ask("compute", "instances", "list")[0].splitlines()[-1].endswith("RUNNING")
+
+
 @pytest.mark.parametrize(
     "line",
     ["", "sql", "sql instances delete", "sql instances list x", "sql instances list --format=yaml"],
@@ -173,7 +189,7 @@ def test_a_broken_world_is_one_sentence(enter: Any, text: str, sentence: str) ->
 
 
 def test_an_unknown_world_names_those_there_are(lab: Any) -> None:
-    with pytest.raises(Problem, match="busy, denied, empty, quiet, talk"):
+    with pytest.raises(Problem, match="busy, crowd, denied, empty, odd, quiet, talk"):
         sandbox.enter("atlantis")
 
 
@@ -258,6 +274,68 @@ def test_slack_fails_on_demand(enter: Any, status: int) -> None:
     answer = requests.post(webhook(), json={"text": "x"}, timeout=10)
     assert (answer.status_code, answer.text) == (status, sandbox.FAULT_ANSWERS[status])
     assert ("Retry-After" in answer.headers) == (status == 429)
+
+
+def test_a_limit_of_the_rate_passes(enter: Any) -> None:
+    enter("services: {}\nfaults: {slack: 429}\n")
+    assert post(json.dumps({"text": "x"}))[0] == 429
+    assert post(json.dumps({"text": "x"}))[0] == 429
+    time.sleep(sandbox.RETRY_AFTER)
+    assert post(json.dumps({"text": "x"})) == (200, "ok")
+
+
+def test_slack_takes_a_message_and_is_silent_once(enter: Any) -> None:
+    enter("services: {}\nfaults: {slack: silent}\n")
+    with pytest.raises(requests.Timeout):
+        requests.post(webhook(), json={"text": "x"}, timeout=0.5)
+    assert post(json.dumps({"text": "x"})) == (200, "ok")
+    assert list(sandbox.arrived()["answer"]) == ["0 no answer", "200 ok"]
+
+
+def test_slack_refuses_connections_until_it_is_mended(lab: Any) -> None:
+    sandbox.enter("talk")
+    sandbox.set_faults({"slack": "refused"})
+    with pytest.raises(requests.ConnectionError):
+        post(json.dumps({"text": "x"}))
+    sandbox.set_faults({"slack": None})
+    assert post(json.dumps({"text": "x"})) == (200, "ok")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"blocks": [{"type": "divider"}] * 51},
+        {"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}]},
+        {"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]},
+    ],
+)
+def test_slack_refuses_blocks_beyond_its_limits(lab: Any, payload: Any) -> None:
+    sandbox.enter("talk")
+    assert post(json.dumps(payload)) == (400, "invalid_blocks")
+    assert post(json.dumps({"attachments": [{"text": "x"}] * 101}))[1] == "too_many_attachments"
+
+
+def test_blocks_are_shown_and_escaped(lab: Any) -> None:
+    sandbox.enter("talk")
+    text = "*Cloud SQL:*\n`a&lt;b&gt;`"
+    post(json.dumps({"text": "x", "blocks": [
+        {"type": "section", "text": {"type": "mrkdwn", "text": text}},
+        {"type": "context", "elements": [{"type": "plain_text", "text": "<script>"}]},
+    ]}))  # fmt: skip
+    message = sandbox.slack_message()
+    assert message.text == "Cloud SQL:\n`a<b>`\n<script>"
+    shown = message._repr_html_()
+    assert "<b>Cloud SQL:</b>" in shown and "a&lt;b&gt;</code>" in shown
+    assert "<script>" not in shown
+
+
+def test_no_gcloud_is_left_on_path(lab: Any) -> None:
+    sandbox.enter("talk")
+    sandbox.set_faults({"gcloud": "missing"})
+    assert shutil.which("gcloud") is None
+    assert shutil.which("bash") and shutil.which("grep")
+    sandbox.set_faults({"gcloud": None})
+    assert shutil.which("gcloud")
 
 
 def test_slack_s_secret_is_in_no_picture(lab: Any) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import requests
 
+from workshop.keeper import alive
 from workshop.lab import BUILD
 from workshop.tests.test_dag_file import SCENARIOS
 
@@ -72,6 +73,12 @@ def by_title(message: dict[str, Any]) -> dict[str, list[str]]:
     return {field["title"]: sorted(field["value"].split()) for field in fields}
 
 
+def run_states(session: requests.Session, dag: str) -> list[str]:
+    """Return the states of a DAG's runs."""
+    runs = session.get(f"{dag}/dagRuns", timeout=10).json()["dag_runs"]
+    return [run["state"] for run in runs]
+
+
 def listening(tree: list[Any]) -> set[tuple[str, int]]:
     """Return the addresses and ports that are listened on.
 
@@ -87,7 +94,7 @@ def listening(tree: list[Any]) -> set[tuple[str, int]]:
 
 def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
     homes, before = set(BUILD.glob("airflow-*/")), listening(running.tree())
-    running.read_until("gcp_spy is paused")
+    running.read_until("are paused")
     line = "".join(running.printed)
     found = re.search(r"Airflow is at (http://127\.0\.0\.1:\d+); user admin, password (\S+)", line)
     assert found
@@ -104,17 +111,23 @@ def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
 
     # Its schedule has a last tick, so that taking the pause away starts one run.
     session.patch(dag, json={"is_paused": False}, timeout=10).raise_for_status()
-    end, states = time.monotonic() + SECONDS, [""]
-    while not set(states) & {"success", "failed"}:
+    end = time.monotonic() + SECONDS
+    while not {"success", "failed"} & set(states := run_states(session, dag)):
         assert time.monotonic() < end, states
         time.sleep(1)
-        runs = session.get(f"{dag}/dagRuns", timeout=10).json()["dag_runs"]
-        states = [run["state"] for run in runs] or [""]
     assert states == ["success"]
     time.sleep(1)
     got = json.loads(running.results.read_text(encoding="utf-8"))
     assert [by_title(message) for message in got["slack"]] == [by_title(SCENARIOS[0]["slack"])]
     assert [mail["subject"] for mail in got["mails"]] == [SCENARIOS[0]["email"]["subject"]]
+
+    # The DAG of today, unchanged, on the same Airflow.
+    dag = f"{found[1]}/api/v2/dags/gcp_spy_today"
+    session.patch(dag, json={"is_paused": False}, timeout=10).raise_for_status()
+    while not {"success", "failed"} & set(states := run_states(session, dag)):
+        assert time.monotonic() < end, states
+        time.sleep(1)
+    assert states == ["success"]
 
     tree = running.tree()
     new = listening(tree) - before
@@ -122,7 +135,7 @@ def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
     assert {address for address, _ in new} == {"127.0.0.1"}
     running.end(signal.SIGINT)
     assert running.process.returncode == 0
-    assert not [process for process in tree if process.is_running()]
+    assert not list(filter(alive, tree))
     assert set(BUILD.glob("airflow-*/")) <= homes
 
 
@@ -132,4 +145,4 @@ def test_a_closed_terminal_ends_it_while_it_starts(running: Running) -> None:
     tree = running.tree()
     assert len(tree) >= 4
     running.end(signal.SIGHUP)
-    assert not [process for process in tree if process.is_running()]
+    assert not list(filter(alive, tree))

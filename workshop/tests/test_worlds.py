@@ -93,14 +93,15 @@ def test_a_notebook_in_another_world(notebook: str, world: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("world", ["quiet", "denied"])
 def test_concepts_in_another_world(world: str, tmp_path: Path) -> None:
-    """It looks at no service: the same happens in each world."""
+    """It stops one machine, which these worlds do not show; all else is the same in each world."""
     copy = without_exercises(NOTEBOOKS / "02_concepts.ipynb", tmp_path)
     results = headless.run_in_world(copy, world, tmp_path / "ran.ipynb")
     runs = json.loads(results.read_text("utf-8"))
     assert {run["world"] for run in runs} == {world}
     states = [run["tasks"] for run in runs]
     assert {"never": "skipped", "sensors": "success"} in states
-    assert {"row": "success"} in states
+    assert {"moment": "success"} in states
+    assert {"stop": "failed", "stopped": "upstream_failed"} in states
     assert {"copy": "success"} in states
     assert {"in_place": "failed", "atomic": "failed"} in states
 
@@ -117,3 +118,39 @@ def test_why_airflow_in_another_world(world: str, tmp_path: Path) -> None:
     assert nightly["tasks"] == {"databases": "success", "slack": "success", "mail": "success"}
     assert [message["text"] for message in nightly["slack"]] == ["orders-db"]
     assert len(nightly["mails"]) == 1
+
+
+@pytest.mark.parametrize("world", ["quiet", "denied"])
+def test_complex_dags_in_another_world(world: str, tmp_path: Path) -> None:
+    """Few instances: the branch goes the other way; what fails in a pipe stays green."""
+    copy = without_exercises(NOTEBOOKS / "07_complex_dags.ipynb", tmp_path)
+    runs = json.loads(headless.run_in_world(copy, world, tmp_path / "ran.ipynb").read_text("utf-8"))
+    assert {run["world"] for run in runs} == {world}
+    states = [run["tasks"] for run in runs]
+    (ways,) = [found for found in states if "alarm" in found]
+    assert (ways["alarm"], ways["note"], ways["send"]) == ("skipped", "success", "success")
+    assert {"rent_a_machine": "success", "train": "failed", "give_it_back": "success"} in states
+    (company,) = [found for found in states if "report" in found]
+    assert set(company.values()) == {"success"}
+
+
+@pytest.mark.parametrize(("world", "unread"), [("quiet", False), ("denied", True)])
+def test_today_in_another_world(world: str, unread: bool, tmp_path: Path) -> None:
+    """It says what it could not read, in every message and mail."""
+    copy = without_exercises(NOTEBOOKS / "12_gcp_spy_today.ipynb", tmp_path)
+    runs = json.loads(headless.run_in_world(copy, world, tmp_path / "ran.ipynb").read_text("utf-8"))
+    whole = [run for run in runs if "complete" in run["tasks"]]
+    assert {run["world"] for run in whole} == {world}
+    last = whole[-1]
+    assert last["state"] == ("failed" if unread else "success")
+    for told in (json.dumps(last["slack"][-1]), last["mails"][-1]["html"]):
+        assert ("could not be read" in told) == unread
+
+
+@pytest.mark.parametrize("world", ["quiet", "denied"])
+def test_composer_in_another_world(world: str, tmp_path: Path) -> None:
+    """It runs no DAG: the bundle is the same in each world."""
+    copy = without_exercises(NOTEBOOKS / "11_composer.ipynb", tmp_path)
+    headless.run_in_world(copy, world, tmp_path / "ran.ipynb")
+    said = (tmp_path / "ran.ipynb").read_text("utf-8")
+    assert f"world '{world}'" in said and "It imports in an Airflow of its own" in said
