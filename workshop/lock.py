@@ -11,6 +11,7 @@ from workshop.lab import ROOT
 
 LOCK = ROOT / "requirements.lock"
 BROWSER_LOCK = ROOT / "requirements-browser.lock"
+EXECUTORS_LOCK = ROOT / "requirements-executors.lock"
 CURE = "make lock"
 
 
@@ -21,11 +22,20 @@ def wanted() -> list[str]:
     return needed
 
 
-def wanted_for_the_browser() -> list[str]:
-    """Return the packages of `make check-browser`, which set-up does not install."""
+def wanted_beside(group: str) -> list[str]:
+    """Return the packages of a group that set-up does not install: `browser` or `executors`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    needed: list[str] = project["dependency-groups"]["browser"]
+    needed: list[str] = project["dependency-groups"][group]
     return needed
+
+
+def install(lock: Path) -> bool:
+    """Install what a lock beside set-up's names into this environment; return whether it worked."""
+    uv = str(Path(sys.executable).with_name("uv"))
+    words = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--require-hashes"]
+    if lock == EXECUTORS_LOCK and (ROOT / "bundle").is_dir():  # make bundle fetches these too
+        words += ["--no-index", "--find-links", str(ROOT / "bundle")]
+    return subprocess.call([*words, "--requirement", str(lock)], cwd=ROOT) == 0
 
 
 def complaints(text: str, needed: list[str]) -> list[str]:
@@ -66,30 +76,30 @@ def renew() -> int:
         "--python-version", "3.11", "--no-header", "--no-annotate",
     ]  # fmt: skip
     core = ["--group", "dev", "pyproject.toml", "--output-file", LOCK.name]
-    # The browser's packages go into the same environment, so they must agree with the others.
-    browser = ["--group", "browser", "--constraints", LOCK.name]
-    browser += ["--output-file", BROWSER_LOCK.name]
-    return subprocess.call([*compile_, *core], cwd=ROOT) or subprocess.call(
-        [*compile_, *browser], cwd=ROOT
-    )
+    status = subprocess.call([*compile_, *core], cwd=ROOT)
+    for group, lock in (("browser", BROWSER_LOCK), ("executors", EXECUTORS_LOCK)):
+        # These packages go into the same environment, so they must agree with the others.
+        words = ["--group", group, "--constraints", LOCK.name, "--output-file", lock.name]
+        status = status or subprocess.call([*compile_, *words], cwd=ROOT)
+    return status
 
 
 def without_markers(text: str, python: str) -> str:
-    """Return the lock's blocks that a Python of this system needs, as requirements for all.
+    """Return the lock's blocks that a Python of this system needs, each once, for all systems.
 
     Args:
-        text: what requirements.lock holds.
+        text: what a lock holds, or several.
         python: the full version of the Python, for example 3.11.2.
     """
     from packaging.markers import Marker
 
-    kept = []
+    kept: dict[str, str] = {}
     for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]:
         first, rest = block.split("\n", 1)
         pin, _, marker = first.removesuffix(" \\").partition(" ; ")
         if not marker or Marker(marker).evaluate({"python_full_version": python}):
-            kept.append(f"{pin} \\\n{rest}")
-    return "".join(kept)
+            kept[pin] = f"{pin} \\\n{rest}"
+    return "".join(kept.values())
 
 
 def bundle() -> int:
@@ -103,8 +113,8 @@ def bundle() -> int:
     minor = ".".join(map(str, sys.version_info[:2]))
     for patch in ("0", "99"):  # a package can need another one below some patch of Python
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as wanted_here:
-            text = LOCK.read_text(encoding="utf-8")
-            wanted_here.write(without_markers(text, f"{minor}.{patch}"))
+            both = LOCK.read_text(encoding="utf-8") + EXECUTORS_LOCK.read_text(encoding="utf-8")
+            wanted_here.write(without_markers(both, f"{minor}.{patch}"))
             wanted_here.flush()
             status = subprocess.call(
                 [

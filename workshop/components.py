@@ -1,0 +1,171 @@
+"""Airflow's components as processes on loopback, with a home, a password and a key of their own.
+
+Used by `make airflow` and by the clusters of the notebooks. `airflow standalone` cannot be
+used: its scheduler and triggerer serve logs on every interface of the machine.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from workshop import lab, sandbox
+from workshop.problem import Problem
+
+COMPONENTS = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+SECONDS_TO_START = 180
+SECONDS_TO_STOP = 30
+
+
+class Components:
+    """Processes that share a home, an address and a signing key, and end together.
+
+    Args:
+        home: an empty folder; it is removed at the end.
+        dags: the folder of DAG files.
+    """
+
+    def __init__(self, home: Path, dags: Path) -> None:
+        self.home = home
+        self.address = f"http://127.0.0.1:{sandbox.unused_port()}"
+        self.password = secrets.token_urlsafe(12)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._token = ""
+        (home / "logs").mkdir()
+        passwords = home / "passwords.json"
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({"admin": self.password}), encoding="utf-8")
+        names = (*lab.DAG_VARIABLES, *lab.TODAY_VARIABLES)
+        kept = {name: os.environ[name] for name in names if name in os.environ}
+        real = dict(os.environ) if lab.is_real() else lab.sandbox_environment()
+        self.environment = (
+            real
+            | lab.settings(lab.Lab(home))
+            | kept
+            | {
+                "AIRFLOW__API__BASE_URL": self.address,
+                "AIRFLOW__API__HOST": "127.0.0.1",
+                "AIRFLOW__API__PORT": self.address.rsplit(":", 1)[1],
+                "AIRFLOW__API__WORKERS": "1",
+                "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
+                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+                # More tasks at once than this, and SQLite's lock ends the scheduler.
+                "AIRFLOW__CORE__PARALLELISM": "4",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+        )
+        keeper = Path(__file__).with_name("keeper.py")
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", str(keeper), str(home)],
+            stdin=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def start(self, name: str, words: list[str], **options: Any) -> None:
+        """Start a program under a name; what it prints goes to its log.
+
+        Args:
+            name: of the process, and of its log.
+            words: the command line.
+            options: more for Popen; `env` is added to the environment of all.
+        """
+        environment = self.environment | options.pop("env", {})
+        with (self.home / "logs" / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True, **options,
+            )  # fmt: skip
+        self.processes[name] = process
+        assert self._keeper.stdin
+        self._keeper.stdin.write(f"{process.pid}\n".encode())
+        self._keeper.stdin.flush()
+
+    def airflow(self, name: str, *words: str, **options: Any) -> None:
+        """Start a component of Airflow; by its name alone, one of COMPONENTS."""
+        command = [sys.executable, "-m", "airflow", *(words or COMPONENTS[name])]
+        self.start(name, command, **options)
+
+    def healthy(self) -> set[str]:
+        """Return the components that Airflow itself calls healthy."""
+        with suppress(requests.RequestException, ValueError):
+            health = requests.get(f"{self.address}/api/v2/monitor/health", timeout=10).json()
+            states = {"api-server": "healthy"} | {
+                name.replace("_", "-"): part["status"] for name, part in health.items()
+            }
+            return {name for name, status in states.items() if status == "healthy"}
+        return set()
+
+    def check(self, begun: float) -> None:
+        """Raise when a process has ended, or when too much time has gone by.
+
+        Args:
+            begun: when the start began, of `time.monotonic()`.
+
+        Raises:
+            Problem: with the last line of the log, or what to do.
+        """
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise Problem(
+                    f"{name} ended with status {process.returncode}: {self.last_line(name)}"
+                )
+        if time.monotonic() - begun > SECONDS_TO_START:
+            raise Problem(
+                f"Airflow was not healthy after {SECONDS_TO_START} s. Is the machine busy? "
+                "Close other programs, then start it again."
+            )
+
+    def last_line(self, name: str) -> str:
+        """Return the last line that a process printed."""
+        log = (self.home / "logs" / f"{name}.log").read_text("utf-8", "replace")
+        return (log.strip().splitlines() or ["it said nothing"])[-1]
+
+    def call(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Return the answer of Airflow's REST API.
+
+        Args:
+            method: GET, POST or PATCH.
+            path: behind `/api/v2/`.
+            body: sent as JSON.
+        """
+        if not self._token:
+            login = {"username": "admin", "password": self.password}
+            answer = requests.post(f"{self.address}/auth/token", json=login, timeout=10)
+            self._token = answer.json()["access_token"]
+        headers = {"Authorization": f"Bearer {self._token}"}
+        url = f"{self.address}/api/v2/{path}"
+        return requests.request(method, url, json=body, headers=headers, timeout=30)
+
+    def tree(self) -> dict[str, list[psutil.Process]]:
+        """Return each process that was started, with those it started."""
+        found: dict[str, list[psutil.Process]] = {}
+        for name, started in self.processes.items():
+            with suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(started.pid)
+                found[name] = [parent, *parent.children(recursive=True)]
+        return found
+
+    def stop(self) -> None:
+        """End every process that was started here and all they started; remove the home."""
+        assert self._keeper.stdin
+        with suppress(BrokenPipeError):
+            self._keeper.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._keeper.wait(SECONDS_TO_STOP)
+        for process in self.processes.values():
+            process.poll()
