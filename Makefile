@@ -1,7 +1,7 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check check-browser demo rehearse present blank site doctor airflow bundle \
-  bench record dags lock setup clean
+.PHONY: help lab check check-browser check-executors executors composer-bundle demo rehearse \
+  present blank site doctor airflow bundle bench bench-executors record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -16,7 +16,7 @@ $(READY): requirements.lock pyproject.toml workshop/setup.py
 	@python3 workshop/setup.py
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: $(READY) ## open JupyterLab on your own copy of the notebooks, in the folder work
 	@$(WORKSHOP) lab
@@ -26,6 +26,15 @@ check: $(READY) ## run every check: style, types, notebooks, DAG file, sandbox
 
 check-browser: $(READY) ## drive JupyterLab in a headless Chromium as a person would
 	@$(WORKSHOP) check-browser
+
+check-executors: $(READY) ## run the notebooks with clusters, and what they rest on
+	@$(WORKSHOP) check-executors
+
+executors: $(READY) ## install what the notebooks 08 to 10 and 13 need beyond set-up, once
+	@$(WORKSHOP) executors
+
+composer-bundle: $(READY) ## prepare and check what would be uploaded to a managed Airflow
+	@$(WORKSHOP) composer-bundle
 
 demo: $(READY) ## run the gcp_spy notebooks headless, and show what arrived on one HTML page
 	@$(WORKSHOP) demo
@@ -53,6 +62,9 @@ bundle: $(READY) ## fetch all packages into the folder bundle, for a room withou
 
 bench: $(READY) ## measure what the workbook costs beside bare Airflow; takes twenty minutes
 	@$(WORKSHOP) bench
+
+bench-executors: $(READY) ## let the same DAGs run on dag.test() and on three executors
+	@$(WORKSHOP) bench-executors
 
 record: $(READY) ## run the notebooks and store their outputs, dags/ and the index (for authors)
 	@$(WORKSHOP) record

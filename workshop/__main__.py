@@ -124,6 +124,46 @@ def check_browser(chosen: Any) -> int:
 
 
 @command()
+def executors(chosen: Any) -> int:
+    """install what the executors' notebooks need beyond set-up, once"""
+    from workshop import cluster
+
+    cluster.executors_ready()
+    print("The executors' packages are here.")
+    return 0
+
+
+@command()
+def check_executors(chosen: Any) -> int:
+    """run the notebooks with clusters, and the tests of what they start"""
+    executors(chosen)
+    from workshop import talk
+
+    notebooks = [str(talk.notebook_path(name)) for name in talk.WITH_CLUSTERS]
+    tests = str(lab.ROOT / "workshop" / "tests" / "executors.py")
+    os.environ["WORKSHOP_EXECUTORS"] = "1"
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--numprocesses=0",
+        "--verbose",
+        "--nbval-cell-timeout=300",
+    ]
+    words += [tests, *notebooks]
+    return subprocess.call(words, cwd=lab.ROOT)
+
+
+@command()
+def composer_bundle(chosen: Any) -> int:
+    """prepare and check what would be uploaded to a managed Airflow"""
+    from workshop import composer
+
+    print(f"Look into {composer.bundle()}")
+    return 0
+
+
+@command()
 def demo(chosen: Any) -> int:
     """run the gcp_spy notebooks headless, and make the page of what arrived"""
     from workshop import demo as demonstration
@@ -180,6 +220,7 @@ def record(chosen: Any) -> int:
     from workshop.slides import NOTEBOOKS
 
     headless.force_sandbox()
+    executors(chosen)
     dags(chosen)
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         changed = recording.record(path)
@@ -203,6 +244,16 @@ def bench(chosen: Any) -> int:
     from workshop import bench as benchmark
 
     benchmark.run()
+    return 0
+
+
+@command()
+def bench_executors(chosen: Any) -> int:
+    """let the same DAGs run on dag.test() and on three executors (about four minutes)"""
+    executors(chosen)
+    from workshop import race
+
+    race.run()
     return 0
 
 

@@ -6,8 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from workshop import cluster, lock
 from workshop.lab import BUILD, ROOT
-from workshop.lock import BROWSER_LOCK
 from workshop.problem import Problem
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -39,12 +39,11 @@ def install() -> None:
         Problem: it cannot be fetched, or there is no Chromium.
     """
     chromium()
+    cluster.executors_ready()
     if find_spec("playwright"):
         return
     print("Installing what drives the browser, once.", flush=True)
-    uv = str(Path(sys.executable).with_name("uv"))
-    words = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--require-hashes"]
-    if subprocess.call([*words, "--requirement", str(BROWSER_LOCK)], cwd=ROOT):
+    if not lock.install(lock.BROWSER_LOCK):
         raise Problem("Playwright could not be fetched; the reason stands above.")
 
 

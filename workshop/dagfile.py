@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from workshop.lab import current, wait_until_warm
+from workshop.lab import ROOT, current, wait_until_warm
 from workshop.problem import Problem
 
 MAGIC = re.compile(r"%%dag[ \t]+(\w+)[ \t]*\n")
@@ -42,6 +42,27 @@ def write(name: str, source: str, namespace: dict[str, Any]) -> str:
     namespace.update({key: value for key, value in names.items() if not key.startswith("__")})
     held = ", ".join(f"{dag.dag_id} with {slides.count(len(dag.tasks), 'task')}" for dag in dags)
     return f"{path.name} · {slides.count(len(source.strip().splitlines()), 'line')} · {held}"
+
+
+def load(name: str) -> Any:
+    """Take a file of the folder dags into this notebook's Airflow, and return its DAG.
+
+    Args:
+        name: the file's name without its ending, which is the DAG's id too.
+
+    Raises:
+        Problem: there is no such file, or the notebook has not started.
+        Exception: whatever the file raises.
+    """
+    dags = ROOT / "dags"
+    if not (dags / f"{name}.py").is_file():
+        there = ", ".join(sorted(path.stem for path in dags.glob("*.py")))
+        raise Problem(f"There is no DAG file '{name}', only {there}.")
+    current()
+    wait_until_warm()
+    namespace: dict[str, Any] = {}
+    write(name, (dags / f"{name}.py").read_text(encoding="utf-8"), namespace)
+    return next(value for value in namespace.values() if getattr(value, "dag_id", "") == name)
 
 
 def magic(line: str, cell: str) -> None:

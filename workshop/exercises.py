@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from workshop import sandbox, show, slides, workcopy
+from workshop import gcloud, sandbox, show, slides, workcopy
 from workshop.lab import current, wait_until_warm
 
 SERVICES = ("sql", "spanner", "bigtable", "compute")
@@ -182,7 +182,7 @@ def _last_words(run: Any) -> dict[str, str]:
     return said
 
 
-def _ticks(dag: Any, count: int) -> list[Any]:
+def first_ticks(dag: Any, count: int) -> list[Any]:
     """Return the first times after November 2018 at which a DAG's schedule makes it run."""
     import pendulum
     from airflow.serialization.encoders import coerce_to_core_timetable  # Airflow's own business
@@ -268,7 +268,7 @@ def _types(answer: Any) -> str | None:
 
 @exercise("weekdays", "03_list_instances", "The spy reports on weekdays at half past eight.")
 def _weekdays(dag: Any) -> str | None:
-    ticks = _ticks(dag, 8)
+    ticks = first_ticks(dag, 8)
     if not ticks:
         return "This DAG has no schedule: it never runs by itself. Write schedule=…"
     for tick in ticks:
@@ -472,3 +472,211 @@ def _sensor(dag: Any) -> str | None:
                 "In the world 'empty' there is no machine, and the sensor is content all the same."
             )
     return Ran(dag, "talk").failed
+
+
+@exercise("expand", "07_complex_dags", "A mapped task in place of a loop.", dag=False)
+def _expand(dag: Any) -> str | None:
+    if not hasattr(dag, "task_dict"):
+        return f'Hand over the DAG, not a {type(dag).__name__}: check("expand", towns).'
+    missing = {"cities", "length", "total"} - set(dag.task_dict)
+    if missing:
+        return f"The DAG has no task {sorted(missing)[0]}."
+    with sandbox.visit("talk"):
+        run = dag.test()
+        states, xcoms = show.tasks(run), show.xcoms(run)
+    failed = states[states["state"] != "success"]
+    if len(failed):
+        return f"The task {failed['task'].iloc[0]} is {failed['state'].iloc[0]}."
+    if (
+        "map_index" not in states
+        or not (states[states["task"] == "length"]["map_index"] >= 0).all()
+    ):
+        return "length is not mapped: its instances shall come from expand."
+    values = {task: value for task, value in zip(xcoms["task"], xcoms["value"], strict=True)}
+    count = int((states["task"] == "length").sum())
+    if count != len(values["cities"]):
+        return f"length has {count} instances, and cities returned {len(values['cities'])} names."
+    if values.get("total") != sum(map(len, values["cities"])):
+        return f"total returned {values.get('total')}: it does not get all the lengths."
+    if "cities" not in dag.task_dict["length"].get_flat_relative_ids(upstream=True):
+        return "The names stand in the DAG file: hand over what cities returns."
+    return None
+
+
+@exercise("how_many", "07_complex_dags", "The instances of a mapped task.", dag=False)
+def _how_many(answer: Any) -> str | None:
+    if not isinstance(answer, int):
+        return f"Answer with a number: yours is a {type(answer).__name__}."
+    if answer != 22:
+        return "Every pair of a project and a service is an instance, and two tasks stand beside."
+    return None
+
+
+@exercise("missing", "08_local_executor", "Which component is down.", dag=False)
+def _missing(answer: Any) -> str | None:
+    right = {
+        "a changed DAG file is not seen": "dag-processor",
+        "nothing new starts": "scheduler",
+        "tasks fail": "api-server",
+    }
+    if not isinstance(answer, dict):
+        return f"Answer with a dict: yours is a {type(answer).__name__}."
+    for complaint, component in right.items():
+        if answer.get(complaint) != component:
+            return f"'{complaint}': not {answer.get(complaint)!r}. Take it away, and look."
+    return None
+
+
+@exercise("order", "08_local_executor", "The order in a pool of one slot.", dag=False)
+def _order(answer: Any) -> str | None:
+    if not isinstance(answer, list | tuple) or sorted(answer) != ["alarm", "copy", "note"]:
+        return "Answer with a list of the three names."
+    if list(answer) != ["alarm", "note", "copy"]:
+        return f"Not {answer[0]} first: the weight decides among those who wait."
+    return None
+
+
+@exercise("queues", "09_celery_executor", "Which worker takes which task.", dag=False)
+def _queues(answer: Any) -> str | None:
+    right = {"none": {"a", "b"}, "gpu": {"b"}, "tpu": set()}
+    if not isinstance(answer, dict):
+        return f"Answer with a dict: yours is a {type(answer).__name__}."
+    for queue, workers in right.items():
+        if queue not in answer or set(answer[queue]) != workers:
+            return f"'{queue}': look which worker listens there."
+    return None
+
+
+@exercise("silent", "09_celery_executor", "How long a task may be silent.", dag=False)
+def _silent(answer: Any) -> str | None:
+    if answer not in ("waits", "tries it again elsewhere", "fails the run"):
+        return "Answer with one of the three phrases."
+    if answer != "waits":
+        return "Three minutes are less than the five that a task may be silent by default."
+    return None
+
+
+@exercise("merge", "10_kubernetes_executor", "What a pod_override replaces.", dag=False)
+def _merge(answer: Any) -> str | None:
+    if str(answer).lower() not in ("1gi", "2gi", "none"):
+        return "Answer with one of the three."
+    if str(answer).lower() != "none":
+        return "The override brings a whole block resources, and it has no limits."
+    return None
+
+
+@exercise("which", "10_kubernetes_executor", "Which executor for which work.", dag=False)
+def _which(answer: Any) -> str | None:
+    right = {"nights": "local", "seconds": "celery", "months": "kubernetes"}
+    if not isinstance(answer, dict):
+        return f"Answer with a dict: yours is a {type(answer).__name__}."
+    for work, executor in right.items():
+        if answer.get(work) != executor:
+            return f"'{work}': not {answer.get(work)!r}. Think of a task's start, and of the idle."
+    return None
+
+
+@exercise("travel", "11_composer", "What keeps a DAG file from being read elsewhere.", dag=False)
+def _travel(answer: Any) -> str | None:
+    if not isinstance(answer, set | list | tuple):
+        return f"Answer with a set of numbers: yours is a {type(answer).__name__}."
+    if 1 in answer:
+        return "pendulum comes with Airflow, wherever that is."
+    for line, why in (
+        (2, "it opens a file that only Anna has"),
+        (3, "the variable need not be there when the file is read"),
+        (4, "nothing has imported os"),
+    ):
+        if line not in answer:
+            return f"Look at line {line} again: {why}."
+    return None
+
+
+@exercise("yours", "11_composer", "What a managed service leaves to you.", dag=False)
+def _yours(answer: Any) -> str | None:
+    if not isinstance(answer, set | list | tuple):
+        return f"Answer with a set: yours is a {type(answer).__name__}."
+    for task in ("upgrade the database", "restart a dead scheduler"):
+        if task in answer:
+            return f"To {task} is what you pay for."
+    for task in ("write tests", "renew the webhook"):
+        if task not in answer:
+            return f"Who but you can {task}?"
+    return None
+
+
+@exercise("could_be_read", "12_gcp_spy_today", "A list that can be trusted.", dag=False)
+def _could_be_read(answer: Any) -> str | None:
+    if not callable(answer):
+        return "Hand over a function: def could_be_read(status, stderr): …"
+    project = "spy-demo"
+    lists = {
+        "a list with machines": ("", 0, True),
+        "an empty list": ("Listed 0 items.\n", 0, True),
+        "a denied list of Spanner": (*gcloud.denied("spanner", project, "table")[1:], False),
+        "a denied list of Compute Engine": (*gcloud.denied("compute", project, "json")[1:], False),
+        "missing credentials": (f"ERROR: (gcloud.sql) {gcloud.NO_CREDENTIALS}\n", 1, False),
+        "a zone that does not answer": (*gcloud.not_succeeded("The zone 'z' is not …"), False),
+    }
+    for what, (stderr, status, expected) in lists.items():
+        try:
+            got = answer(status, stderr)
+        except Exception as error:
+            return f"For {what} your function raises {type(error).__name__}: {error}."
+        if got is not expected:
+            return f"For {what} your function returns {got!r}."
+    return None
+
+
+@exercise("who_finds_it", "12_gcp_spy_today", "Who finds what is out of date.", dag=False)
+def _who_finds_it(answer: Any) -> str | None:
+    first = {
+        "schedule_interval": ("ruff", "The table of findings has it."),
+        "xcom_push=True": ("load", "It is not in the table of findings; an operator refuses it."),
+        "execution_date": ("run", "The file loads with it, and a task asks for it."),
+        "no pipefail": ("nobody", "The first step ran with Spanner denied. What was red?"),
+    }
+    if not isinstance(answer, dict) or set(answer) != set(first):
+        return f"Answer with a dict that names somebody for each of: {', '.join(first)}."
+    for what, (who, hint) in first.items():
+        if answer[what] != who:
+            return f"{what}: not {answer[what]}. {hint}"
+    return None
+
+
+@exercise("red", "13_when_things_break", "Which faults the DAG of 2018 notices.", dag=False)
+def _red(answer: Any) -> str | None:
+    from workshop import laboratory
+
+    faults: dict[str, dict[str, Any]] = {
+        "there is no gcloud": {"gcloud": "missing"},
+        "Spanner is denied": {"spanner": "denied"},
+        "Slack answers 500": {"slack": 500},
+        "nobody listens at Slack": {"slack": "refused"},
+        "the mail server is down": {"mail": "down"},
+    }
+    if not isinstance(answer, dict) or set(answer) != set(faults):
+        return f"Answer with a dict that says red or green for each of: {', '.join(faults)}."
+    unknown = [colour for colour in answer.values() if colour not in ("red", "green")]
+    if unknown:
+        return f"'{unknown[0]}' is neither red nor green."
+    colours = {}
+    for what, switches in faults.items():
+        run = laboratory.run_both(what, switches=switches)["2018"]["run"]
+        colours[what] = "green" if run == "success" else "red"
+    wrong = sum(answer[what] != colour for what, colour in colours.items())
+    if wrong:
+        return f"{wrong} of {len(faults)} are not what a run just gave. Go on, and see which."
+    return None
+
+
+@exercise("promise", "13_when_things_break", "What can arrive twice.", dag=False)
+def _promise(answer: Any) -> str | None:
+    faults = ("refused", "silent", "killed before", "killed after")
+    if not isinstance(answer, list) or not set(answer) <= set(faults):
+        return f"Answer with a list of some of these: {', '.join(faults)}."
+    if "refused" in answer or "killed before" in answer:
+        return "Nothing had arrived there when the next try began: it is the first message."
+    if set(answer) != {"silent", "killed after"}:
+        return "There is another moment at which the message is there and the note of it is not."
+    return None

@@ -117,9 +117,10 @@ def _pictures(notebook: Any, name: str) -> list[str]:
 def _numbers(notebook: Any, name: str) -> list[str]:
     found = []
     for cell in _prose(notebook):
-        for line in cell.source.splitlines():
+        prose = re.sub(r"^```.*?^```", "", cell.source, flags=re.MULTILINE | re.DOTALL)
+        for line in prose.splitlines():
             free = FREE_NUMBERS.sub("", line)
-            plain = not line.startswith(("#", "|", "**Slides", "Next: "))
+            plain = not line.startswith(("#", "|", "**Slide", "Next: "))
             if plain and re.search(r"\d", free):
                 found.append(f"types a number: '{line[:60]}': let a cell print it, or use a word")
     return found

@@ -8,6 +8,7 @@ because Airflow reads them when it is imported.
 import atexit
 import fcntl
 import gc
+import json
 import os
 import shutil
 import sqlite3
@@ -15,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,6 +38,8 @@ WARMING_SECONDS = 5.0  # about what it takes on two cores; only a progress bar d
 BAR_STEP = 0.2
 REAL = "GCPSPY_WORLD"
 DAG_VARIABLES = ("GCPSPY_SLACK_WEBHOOK", "GCPSPY_RECIPIENT_EMAIL", "AIRFLOW_CONN_SMTP_DEFAULT")
+# What gcp_spy_today reads beside the last; made of the first two.
+TODAY_VARIABLES = ("AIRFLOW_CONN_SLACK_DEFAULT", "AIRFLOW_VAR_GCP_SPY_RECIPIENT")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,14 @@ def sandbox_environment() -> dict[str, str]:
     }
 
 
+def tell_today() -> None:
+    """Give gcp_spy_today the webhook and the recipient as a connection and a variable."""
+    webhook, recipient = (os.environ[name] for name in DAG_VARIABLES[:2])
+    connection = {"conn_type": "slackwebhook", "password": webhook, "extra": {"timeout": 3}}
+    values = (json.dumps(connection), recipient)
+    os.environ.update(zip(TODAY_VARIABLES, values, strict=True))
+
+
 def open_lab() -> Lab:
     """Make this process's private Airflow, once, and start warming it in the background.
 
@@ -92,6 +105,7 @@ def open_lab() -> Lab:
         atexit.register(shutil.rmtree, made.home, ignore_errors=True)
         made.dags.mkdir()
         shutil.copyfile(prepared, made.database)
+        _record_changes(made.database)
     except OSError as error:
         raise Problem(
             f"The temporary folder cannot be written ({error.strerror}). "
@@ -102,6 +116,19 @@ def open_lab() -> Lab:
     _warming = threading.Thread(target=_warm, name="warm-airflow", daemon=True)
     _warming.start()
     return _lab
+
+
+def _record_changes(database: Path) -> None:
+    """Let the metadata database keep every state of a task instance; Airflow keeps the newest."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(
+            # Not by the task instance's id: it is a new one for each try.
+            "create table workshop_changes (dag_id, run_id, task_id, map_index, before, after);"
+            "create trigger workshop_changed after update of state on task_instance "
+            "when old.state is not new.state and new.state is not null "
+            "begin insert into workshop_changes values "
+            "(new.dag_id, new.run_id, new.task_id, new.map_index, old.state, new.state); end"
+        )
 
 
 def current() -> Lab:
@@ -115,10 +142,16 @@ def current() -> Lab:
     return _lab
 
 
+def is_warming() -> bool:
+    """Return whether Airflow is being imported and warmed in the background now."""
+    return bool(_warming and _warming.is_alive())
+
+
 def wait_until_warm() -> None:
     """Return when Airflow is warm: a second run in that time would disturb the warming."""
-    if not _warming or not _warming.is_alive():
+    if not is_warming():
         return
+    assert _warming
     if "WORKSHOP_HEADLESS" in os.environ:
         _warming.join()
         return
@@ -174,9 +207,12 @@ def settings(lab: Lab) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         # The talk's one retry waits five minutes by default; a notebook does not.
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
+        "GCPSPY_RETRY_SECONDS": "0",
         # Without this a DAG changed within 30 seconds stays the old one in the database.
         "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{lab.database}",
+        # By default all users of a machine share one folder for what git bundles fetch.
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(lab.home / "bundles"),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(lab.home / "logs"),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -222,7 +258,7 @@ def _end_processes_of(home: Path) -> None:
     """End the processes that have this home: a killed kernel's task may still run a command."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("AIRFLOW_HOME") == str(home):
+            if process.environ().get("AIRFLOW_HOME", "").startswith(str(home)):
                 process.kill()
 
 
@@ -244,6 +280,8 @@ def _import_airflow() -> None:
     from workshop import tasklog
 
     tasklog.install()
+    with suppress(Exception):  # Airflow's own business, like the API below
+        _run_triggers_in_a_thread()
     # The in-process API builds its many versions at the first request. The import is Airflow's
     # own business and may move; then the first run is slower, and nothing else changes.
     with suppress(Exception):
@@ -252,3 +290,19 @@ def _import_airflow() -> None:
 
         api = in_process_api_server()
         httpx.Client(transport=api.transport, base_url="http://in-process.invalid./").get("/health")
+
+
+def _run_triggers_in_a_thread() -> None:
+    """Let `dag.test()` run deferred tasks: it uses asyncio.run, which a notebook's loop forbids."""
+    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
+
+    run = InProcessTestSupervisor.run_trigger_in_process
+
+    def in_a_thread(**what: Any) -> Any:
+        pool = ThreadPoolExecutor(1)
+        try:
+            return pool.submit(run, **what).result()
+        finally:
+            pool.shutdown(wait=False)
+
+    InProcessTestSupervisor.run_trigger_in_process = in_a_thread

@@ -15,6 +15,7 @@ from workshop.slides import FILE_NAME, NOTEBOOKS, Step, assemble, code_cells, re
 DAG_FILE = ROOT / "dags" / FILE_NAME
 README = ROOT / "README.md"
 INDEX = NOTEBOOKS / "00_index.ipynb"
+MEASURED = "nbval-ignore-output"  # the tag of a cell whose output is figures of one run
 RULES = Path(__file__).with_name("nbval.cfg")
 MARKS = ("<!-- notebooks: made by `make record` -->\n", "\n<!-- end of notebooks -->")
 
@@ -100,11 +101,17 @@ def record(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
     old = {cell.source: cell.get("outputs") for cell in notebook.cells}
+    measured = {cell.source for cell in notebook.cells if MEASURED in cell.metadata.get("tags", [])}
     headless.execute(notebook, path.parent)
     normalise(notebook)
     for cell in notebook.cells:
         # A picture is drawn by this machine's fonts: keep the stored one where it means the same.
-        if cell.cell_type == "code" and sanitised(cell.outputs) == sanitised(old.get(cell.source)):
+        # What is measured differs each time: keep it as long as the cell is the same.
+        same = cell.cell_type == "code" and (
+            sanitised(cell.outputs) == sanitised(old.get(cell.source))
+            or (cell.source in measured and old.get(cell.source))
+        )
+        if same:
             cell.outputs = old[cell.source]
     after: str = nbformat.writes(notebook) + "\n"
     if after != before:

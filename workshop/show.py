@@ -5,6 +5,7 @@ import html
 import io
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -34,6 +35,12 @@ STATE_COLORS = {
 }
 PLAIN = "#8c8c8c"
 INK = "#1b1b1b"
+FONT = {"fontname": "Helvetica,Arial,sans-serif", "fontcolor": INK}
+GRAPH = {**FONT, "rankdir": "LR", "bgcolor": "white", "pad": "0.2", "nodesep": "0.2",
+         "color": PLAIN}  # fmt: skip
+NODE = {**FONT, "shape": "box", "style": "rounded,filled", "penwidth": "2", "margin": "0.2,0.1",
+        "color": PLAIN, "fillcolor": f"{PLAIN}22"}  # fmt: skip
+EDGE = {**FONT, "color": "#5f6368", "arrowsize": "0.7", "fontsize": "11"}
 
 
 class Picture:
@@ -59,9 +66,15 @@ def draw(what: Any, *, fold: bool = False) -> Picture:
     """Return the graph of a DAG, or of a DagRun with the state of each task.
 
     Args:
-        what: a DAG, or the DagRun that `dag.test()` returned.
+        what: a DAG, or the DagRun that `dag.test()` returned; also a DataFrame of states, a row for
+            each task and a column for each run, which becomes Airflow's grid; or a graph of one's
+            own, a `graphviz.Digraph`.
         fold: draw each outermost task group as one box.
     """
+    if isinstance(what, pd.DataFrame):
+        return _grid(what)
+    if isinstance(what, graphviz.Digraph):
+        return _diagram(what)
     is_run = hasattr(what, "run_id")
     if not is_run and not hasattr(what, "tasks"):
         raise Problem(f"draw() shows a DAG or a DagRun, not a {type(what).__name__}.")
@@ -79,6 +92,52 @@ def draw(what: Any, *, fold: bool = False) -> Picture:
     text = "\n".join([title, "tasks", *named, *(["edges", *arrows] if arrows else [])])
     alt = f"Graph of the DAG {title}: {len(nodes)} tasks, {len(edges)} dependencies"
     return Picture(render(source(dag, nodes, edges, small, colors)), text, alt)
+
+
+MARKS = {"success": "✓", "failed": "✗", "upstream_failed": "▲", "skipped": "–"}
+
+
+def _grid(states: pd.DataFrame) -> Picture:
+    """Return a grid: a row for each task, a column for each run, a coloured square for a state."""
+    step, left = 30, 16 + 8 * max(len(str(task)) for task in states.index)
+    parts = []
+    for column, run in enumerate(states.columns):
+        x = left + column * step
+        parts.append(
+            f'<text x="{x + 11}" y="16" text-anchor="middle">{html.escape(str(run))}</text>'
+        )
+        for row, state in enumerate(states[run]):
+            color = STATE_COLORS.get(state, PLAIN)
+            y = 26 + row * step
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="22" height="22" rx="4" fill="{color}" '
+                f'fill-opacity=".2" stroke="{color}" stroke-width="2"/><text x="{x + 11}" '
+                f'y="{y + 16}" text-anchor="middle">{MARKS.get(state, "?")}</text>'
+            )
+    for row, task in enumerate(states.index):
+        parts.append(f'<text x="8" y="{42 + row * step}">{html.escape(str(task))}</text>')
+    found = [state for state in MARKS if (states == state).any(axis=None)]
+    legend = "   ".join(f"{MARKS[state]} {state}" for state in found)
+    height = 26 + len(states) * step + 24
+    width = max(left + len(states.columns) * step + 8, 24 + 8 * len(legend))
+    parts.append(f'<text x="8" y="{height - 8}" xml:space="preserve">{legend}</text>')
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-size="14" '
+        f'font-family="Helvetica,Arial,sans-serif" fill="{INK}">{"".join(parts)}</svg>'
+    )
+    alt = f"Grid of {len(states)} tasks and {len(states.columns)} runs: {', '.join(found)}"
+    return Picture(svg, states.to_string(), alt)
+
+
+def _diagram(graph: graphviz.Digraph) -> Picture:
+    """Return a graph of one's own in the looks of the others; states have their colours."""
+    words = set(re.findall(r"\w+", "".join(graph.body)))
+    styled = graphviz.Digraph(graph.name, graph_attr=GRAPH, node_attr=NODE, edge_attr=EDGE)
+    for state in [state for state in STATE_COLORS if state in words]:
+        styled.node(state, color=STATE_COLORS[state], fillcolor=f"{STATE_COLORS[state]}22")
+    styled.body += graph.body
+    lines = [line.strip() for line in graph.body]
+    return Picture(render(styled.source), "\n".join(lines), f"Graph: {'; '.join(lines)}")
 
 
 @dataclass(frozen=True)
@@ -138,14 +197,7 @@ def source(
     states: dict[str, str | None],
 ) -> str:
     """Return a graph as Graphviz source: boxes with small lines under their names, in groups."""
-    graph = graphviz.Digraph(
-        dag.dag_id,
-        graph_attr={"rankdir": "LR", "bgcolor": "white", "pad": "0.2", "nodesep": "0.2",
-                    "fontname": "Helvetica,Arial,sans-serif", "fontcolor": INK, "color": PLAIN},
-        node_attr={"shape": "box", "style": "rounded,filled", "penwidth": "2",
-                   "fontname": "Helvetica,Arial,sans-serif", "fontcolor": INK, "margin": "0.2,0.1"},
-        edge_attr={"color": "#5f6368", "arrowsize": "0.7"},
-    )  # fmt: skip
+    graph = graphviz.Digraph(dag.dag_id, graph_attr=GRAPH, node_attr=NODE, edge_attr=EDGE)
     for group in sorted({node.group or "" for node in nodes.values()}):
         with graph.subgraph(name=f"cluster_{group}" if group else None) as inside:
             if group:
@@ -193,12 +245,13 @@ def _draw_once_in_vain(pygraphviz: Any) -> None:
         os.close(nowhere)
 
 
-def figure(axes: Any, alt: str) -> Picture:
-    """Return a pandas plot as a picture, with its bars or points as text.
+def figure(axes: Any, alt: str, *, measured: bool = False) -> Picture:
+    """Return a pandas plot as a picture, with its bars as text.
 
     Args:
         axes: what `DataFrame.plot` returned; its figure is closed.
         alt: one sentence that says what the plot shows.
+        measured: the bars differ from run to run, so the text names them without their lengths.
     """
     import matplotlib
     from matplotlib import pyplot
@@ -209,7 +262,10 @@ def figure(axes: Any, alt: str) -> Picture:
     labels = [label.get_text() for label in axes.get_yticklabels()]
     widths = [round(float(bar.get_width()), 2) for bar in axes.patches]
     pyplot.close(axes.figure)
-    rows = [f"  {label}: {width:g}" for label, width in zip(labels, widths, strict=False)]
+    rows = [
+        f"  {label}" if measured else f"  {label}: {width:g}"
+        for label, width in zip(labels, widths, strict=False)
+    ]
     return Picture(out.getvalue(), "\n".join([alt, *rows]), alt)
 
 
@@ -243,6 +299,19 @@ def xcoms(run: Any) -> pd.DataFrame:
     return frame.drop(columns="map_index") if (frame["map_index"] == -1).all() else frame
 
 
+def changes(run: Any) -> pd.DataFrame:
+    """Return every change of state in a DagRun, by task and in order: task, before and after.
+
+    Args:
+        run: the DagRun that `dag.test()` returned.
+
+    Airflow keeps the newest state alone; a trigger in the workbook's own database keeps them all.
+    """
+    select = "select task_id as task, map_index, coalesce(before, 'none') as before, after"
+    frame = _query(f"{select} from workshop_changes", run)
+    return frame.drop(columns="map_index") if (frame["map_index"] == -1).all() else frame
+
+
 def _query(select: str, run: Any) -> pd.DataFrame:
     """Return rows of one DagRun from the metadata database, opened so that it cannot be changed."""
     if not hasattr(run, "run_id"):
@@ -251,7 +320,8 @@ def _query(select: str, run: Any) -> pd.DataFrame:
             f"not a {type(run).__name__}."
         )
     where = "where dag_id = ? and run_id = ? order by task_id, map_index"
-    order = ", key" if "xcom" in select else ""
+    keys = {"from xcom": ", key", "from workshop_changes": ", rowid"}
+    order = next((key for words, key in keys.items() if words in select), "")
     with closing(sqlite3.connect(f"file:{current().database}?mode=ro", uri=True)) as connection:
         return pd.read_sql(f"{select} {where}{order}", connection, params=(run.dag_id, run.run_id))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.lab import NOT_STARTED, ROOT, current, wait_until_warm
+from workshop.lab import NOT_STARTED, ROOT, current, is_warming, wait_until_warm
 from workshop.problem import Problem
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -495,15 +495,16 @@ def stored() -> None:
 def _before_cell(info: Any) -> None:
     _ran[:] = [*_ran[-1:], info.raw_cell or ""]
     if any(
-        word in (info.raw_cell or "") for word in ("%%", ".test(", ".plot", "airflow", "check(")
+        word in (info.raw_cell or "")
+        for word in ("%%", ".test(", ".plot", "airflow", "check(", "exec(")
     ):
         wait_until_warm()
 
 
 def _after_cell(result: Any) -> None:
-    if "airflow" in sys.modules:
-        from workshop import tasklog
-
+    # Not "airflow": while that is still being imported in the background, an import here as well
+    # would find it half made.
+    if (tasklog := sys.modules.get("workshop.tasklog")) and not is_warming():
         tasklog.restore_stdout()
     if "workshop.live" in sys.modules:
         from workshop import live

@@ -7,6 +7,13 @@ from pathlib import Path
 from workshop.slides import NOTEBOOKS
 
 HERE = Path(__file__).parent
+# They start clusters and need packages of their own: `make check-executors` runs them.
+WITH_CLUSTERS = (
+    "08_local_executor",
+    "09_celery_executor",
+    "10_kubernetes_executor",
+    "13_when_things_break",
+)
 
 
 @dataclass(frozen=True)

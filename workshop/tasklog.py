@@ -15,15 +15,22 @@ from typing import Any
 
 import structlog
 from airflow.listeners import hookimpl
+from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.listener import get_listener_manager
 
 Key = tuple[str, str, int, int]  # run_id, task_id, map_index, try_number
 Line = tuple[str, str]  # level, message
+# What Airflow logs when a task lets go before it ends: for this a listener has no method.
+LETS_GO = {
+    "Rescheduling task, marking task as UP_FOR_RESCHEDULE": "up_for_reschedule",
+    "Pausing task as DEFERRED. ": "deferred",
+}
 
 observers: list[Callable[[Any, str], None]] = []  # called with a task instance and its new state
 _lines: dict[Key, list[Line]] = defaultdict(list)
 _early: list[Line] = []  # errors since the last task: its own, if it then fails without running
 _running: Key | None = None
+_instance: Any = None  # the task instance that runs
 _stdout: Any = None
 
 
@@ -66,7 +73,8 @@ def plain(message: str) -> str:
 def _keep(level: str, message: str) -> None:
     if message.startswith(("::group::", "::endgroup::")):
         return
-    lines = [(level, line) for line in message.splitlines() if line.strip()]
+    # Airflow masks its secrets where it writes a log; here nothing is written.
+    lines = [(level, line) for line in str(redact(message)).splitlines() if line.strip()]
     if _running:
         _lines[_running] += lines
     elif level in ("error", "critical"):
@@ -86,6 +94,10 @@ def _from_structlog(logger: Any, method: str, event: Any) -> Any:
     level = "error" if method == "exception" else method
     if level != "debug":
         _keep(level, str(event.get("event", "")) + _cause(event.get("exc_info")))
+    state = LETS_GO.get(str(event.get("event")))
+    if state and _running:
+        restore_stdout()
+        _tell(_instance, state)
     raise structlog.DropEvent
 
 
@@ -122,11 +134,11 @@ class _Listener:
 
     @hookimpl
     def on_task_instance_running(self, task_instance: Any) -> None:
-        global _running, _stdout
+        global _running, _instance, _stdout
         _early.clear()
-        _running = _key(task_instance)
+        restore_stdout()
+        _running, _instance = _key(task_instance), task_instance
         _stdout, sys.stdout = sys.stdout, _Printed()
-
         _tell(task_instance, "running")
 
     @hookimpl

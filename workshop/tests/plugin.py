@@ -1,5 +1,6 @@
 """How pytest runs here: always in the sandbox, one notebook to a worker."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,28 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from workshop import headless
+from workshop import headless, talk
+from workshop import lab as lab_module
 from workshop.slides import Builder
 
 
 def pytest_configure(config: Any) -> None:
     """Forget everything real before the first test, in each worker."""
     headless.force_sandbox()
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(lab_module.BUILD / "hypothesis")
+
+
+def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
+    """Leave the notebooks with clusters to `make check-executors`."""
+    with_clusters = collection_path.stem in talk.WITH_CLUSTERS
+    return True if with_clusters and "WORKSHOP_EXECUTORS" not in os.environ else None
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what did not run here."""
+    if "WORKSHOP_EXECUTORS" not in os.environ:
+        names = ", ".join(talk.WITH_CLUSTERS)
+        terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -41,6 +57,13 @@ def lab(tmp_path_factory: Any) -> Any:
     start("talk")
     lab.wait_until_warm()
     return lab.current()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def its_own_airflow(request: Any) -> None:
+    """Give the tests that readers copy, and that therefore ask for nothing, the same Airflow."""
+    if request.path.name == "test_gcp_spy_today.py":
+        request.getfixturevalue("lab")
 
 
 @pytest.fixture

@@ -28,11 +28,13 @@ def test_the_lock_is_in_step() -> None:
     assert lock.complaints(TEXT, WANTED) == []
 
 
-def test_the_browser_s_lock_is_in_step() -> None:
-    text = lock.BROWSER_LOCK.read_text(encoding="utf-8")
-    assert lock.complaints(text, lock.wanted_for_the_browser()) == []
+@pytest.mark.parametrize("group", ["browser", "executors"])
+def test_the_locks_beside_it_are_in_step(group: str) -> None:
+    path = {"browser": lock.BROWSER_LOCK, "executors": lock.EXECUTORS_LOCK}[group]
+    text = path.read_text(encoding="utf-8")
+    assert lock.complaints(text, lock.wanted_beside(group)) == []
     for name, pinned in re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE):
-        assert PINNED.get(name, pinned) == pinned
+        assert name not in PINNED or f"{name}=={pinned} " in TEXT
 
 
 def test_every_direct_dependency_has_its_reason() -> None:
@@ -73,16 +75,17 @@ def test_ci_calls_what_the_readme_says() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make lab\n" in readme
     assert "make check\n" in readme
-    assert "make check-browser" in readme
+    assert "make check-browser" in readme and "make check-executors" in readme
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert [line for line in ci if line.startswith("make ")] == ["make check", "make check-browser"]
+    commands = ["make check", "make check-executors", "make check-browser"]
+    assert [line for line in ci if line.startswith("make ")] == commands
     workflow = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text(encoding="utf-8"))
     (job,) = workflow["jobs"].values()
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
     assert any("ubuntu" in system for system in job["strategy"]["matrix"]["system"])
     assert any("macos" in system for system in job["strategy"]["matrix"]["system"])
     runs = [step["run"] for step in job["steps"] if "run" in step]
-    assert runs == ["make check", "make check-browser"]
+    assert runs == commands
 
 
 def test_the_other_ways_in_set_up_the_same() -> None:

@@ -177,6 +177,24 @@ PREDICTED = {
 }  # fmt: skip
 
 
+MISSING = {
+    "a changed DAG file is not seen": "dag-processor",
+    "nothing new starts": "scheduler",
+    "tasks fail": "api-server",
+}
+FINDS = {
+    "schedule_interval": "ruff",
+    "xcom_push=True": "load",
+    "execution_date": "run",
+    "no pipefail": "nobody",
+}
+RED = {
+    **dict.fromkeys(("there is no gcloud", "Spanner is denied", "Slack answers 500"), "green"),
+    **dict.fromkeys(("nobody listens at Slack", "the mail server is down"), "red"),
+}
+WHICH = {"nights": "local", "seconds": "celery", "months": "kubernetes"}
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "kind", "sentence"),
     [
@@ -192,12 +210,69 @@ PREDICTED = {
         ("types", ["sensor"], "not yet", "Answer with a dict"),
         ("types", TYPES | {"EmailOperator": "transfer"}, "not yet", "not 'transfer'"),
         ("types", {}, "not yet", "S3KeySensor: not None"),
+        ("how_many", 22, "right", ""),
+        ("how_many", 20, "not yet", "two tasks stand beside"),
+        ("how_many", "22", "not yet", "Answer with a number"),
+        ("missing", MISSING, "right", ""),
+        ("missing", dict(reversed(MISSING.items())), "right", ""),
+        ("missing", MISSING | {"tasks fail": "scheduler"}, "not yet", "not 'scheduler'"),
+        ("missing", "scheduler", "not yet", "Answer with a dict"),
+        ("order", ["alarm", "note", "copy"], "right", ""),
+        ("order", ("alarm", "note", "copy"), "right", ""),
+        ("order", ["copy", "note", "alarm"], "not yet", "Not copy first"),
+        ("order", ["alarm"], "not yet", "the three names"),
+        ("queues", {"none": {"a", "b"}, "gpu": {"b"}, "tpu": set()}, "right", ""),
+        ("queues", {"none": ["b", "a"], "gpu": ["b"], "tpu": []}, "right", ""),
+        ("queues", {"none": {"a"}, "gpu": {"b"}, "tpu": set()}, "not yet", "'none'"),
+        ("queues", {"none": {"a", "b"}, "gpu": {"b"}}, "not yet", "'tpu'"),
+        ("queues", 3, "not yet", "Answer with a dict"),
+        ("silent", "waits", "right", ""),
+        ("silent", "fails the run", "not yet", "less than the five"),
+        ("silent", "sleeps", "not yet", "one of the three"),
+        ("merge", "none", "right", ""),
+        ("merge", "None", "right", ""),
+        ("merge", "2Gi", "not yet", "it has no limits"),
+        ("merge", "4Gi", "not yet", "one of the three"),
+        ("which", WHICH, "right", ""),
+        ("which", WHICH | {"months": "celery"}, "not yet", "'months': not 'celery'"),
+        ("which", {}, "not yet", "'nights': not None"),
+        ("which", "local", "not yet", "Answer with a dict"),
+        ("travel", {2, 3, 4}, "right", ""),
+        ("travel", [4, 3, 2], "right", ""),
+        ("travel", {1, 2, 3, 4}, "not yet", "pendulum comes with Airflow"),
+        ("travel", {2, 3}, "not yet", "line 4 again"),
+        ("travel", 2, "not yet", "Answer with a set"),
+        ("yours", {"write tests", "renew the webhook"}, "right", ""),
+        ("yours", ["renew the webhook", "write tests"], "right", ""),
+        ("yours", {"write tests", "upgrade the database"}, "not yet", "what you pay for"),
+        ("yours", {"write tests"}, "not yet", "Who but you can renew"),
+        ("yours", "all", "not yet", "Answer with a set"),
         ("empty_list", None, "open", "in place of None"),
         ("empty_list", "Listed 0 items.", "right", ""),
         ("empty_list", " listed 0 items", "right", ""),
         ("empty_list", [], "not yet", "keeps text, and your answer is a list"),
         ("empty_list", "", "not yet", "copy what the task"),
         ("empty_list", "nothing", "not yet", "copy what the task"),
+        ("could_be_read", None, "open", "in place of None"),
+        ("could_be_read", lambda s, e: not s and "WARNING" not in e, "right", ""),
+        ("could_be_read", lambda s, e: s == 0, "not yet", "denied list of Compute Engine"),
+        ("could_be_read", lambda s, e: not e, "not yet", "For an empty list"),
+        ("could_be_read", lambda s, e: e.nothing, "not yet", "raises AttributeError"),
+        ("could_be_read", True, "not yet", "Hand over a function"),
+        ("who_finds_it", FINDS, "right", ""),
+        ("who_finds_it", dict(reversed(FINDS.items())), "right", ""),
+        ("who_finds_it", FINDS | {"xcom_push=True": "ruff"}, "not yet", "an operator refuses it"),
+        ("who_finds_it", FINDS | {"no pipefail": "run"}, "not yet", "What was red?"),
+        ("who_finds_it", {}, "not yet", "names somebody for each of"),
+        ("red", RED, "right", ""),
+        ("red", dict.fromkeys(RED, "green"), "not yet", "2 of 5"),
+        ("red", RED | {"Spanner is denied": "blue"}, "not yet", "'blue' is neither"),
+        ("red", "green", "not yet", "Answer with a dict"),
+        ("promise", ["silent", "killed after"], "right", ""),
+        ("promise", ["killed after", "silent"], "right", ""),
+        ("promise", ["silent"], "not yet", "another moment"),
+        ("promise", ["refused", "silent"], "not yet", "Nothing had arrived"),
+        ("promise", "all", "not yet", "Answer with a list"),
         ("predict", None, "open", "in place of None"),
         ("predict", PREDICTED, "right", ""),
         ("predict", dict(reversed(PREDICTED.items())), "right", ""),
@@ -250,6 +325,53 @@ with DAG("cleaning") as cleaning:
     tidy = BashOperator(task_id="tidy", bash_command="echo tidy")
     work >> tidy
 """
+
+
+TOWNS = """
+from airflow.sdk import DAG, task
+
+
+@task
+def cities():
+    return ["Gdansk", "Krakow", "Warszawa"]
+
+
+@task
+def length(city):
+    return len(city)
+
+
+@task
+def total(lengths):
+    return sum(lengths)
+
+
+with DAG("towns") as towns:
+    BODY
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        ("total(length.expand(city=cities()))", "right", ""),
+        ("found = cities(); lengths = length.expand(city=found); total(lengths)", "right", ""),
+        ("cities(); total([length('Gdansk'), length('Krakow'), length('Warszawa')])",
+         "not yet", "not mapped"),
+        ("cities(); total([length('Gdansk')])", "not yet", "not mapped"),
+        ("cities(); total(length.expand(city=['Gdansk']))", "not yet", "has 1 instances"),
+        ("cities(); total(length.expand(city=['Gdansk', 'Krakow', 'Warszawa']))",
+         "not yet", "stand in the DAG file"),
+        ("length.expand(city=cities()); total([1])", "not yet", "total returned 1"),
+        ("cities()", "not yet", "no task length"),
+    ],
+)  # fmt: skip
+def test_expand(attempt: Any, body: str, kind: str, sentence: str) -> None:
+    names: dict[str, Any] = {}
+    dagfile.write("towns", TOWNS.replace("BODY", body), names)
+    verdict = check("expand", names["towns"])
+    assert verdict.kind == kind, verdict
+    assert sentence in verdict.sentence
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """The lab from outside: one private Airflow a process, nothing left behind, nothing touched."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from workshop import dagfile
 from workshop.lab import PREFIX, sandbox_environment
 
 START = "from workshop import lab, start\nstart('talk')\n"
@@ -147,6 +151,47 @@ def test_a_failing_task_is_tried_again_at_once(dag_with: Any) -> None:
     run = dag_with(25, "list_instances", task).test()
     assert run.state == "failed"
     assert show.tasks(run).to_dict("records") == [{"task": "fails", "state": "failed", "tries": 2}]
+
+
+async def as_in_a_notebook(dag: Any) -> Any:
+    """Run a DAG while an event loop runs, as a kernel's does."""
+    return dag.test()
+
+
+@pytest.mark.parametrize("options", ['mode="reschedule"', "deferrable=True"])
+def test_a_sensor_that_lets_go_gives_the_cell_its_output_back(
+    lab: Any, work_in: Path, capsys: Any, options: str
+) -> None:
+    """Without the task's end no listener is called, and print once went to the task's log."""
+    from workshop import tasklog
+
+    there = work_in / "there.txt"
+    names: dict[str, Any] = {}
+    dagfile.write(
+        "waits",
+        "from airflow.providers.standard.sensors.filesystem import FileSensor\n"
+        "from airflow.sdk import DAG\n"
+        "with DAG('waits') as waits:\n"
+        f"    FileSensor(task_id='t', filepath={str(there)!r}, poke_interval=1, {options})\n",
+        names,
+    )
+    told: list[str] = []
+
+    def observer(ti: Any, state: str) -> None:
+        told.append(state)
+
+    tasklog.observers.append(observer)
+    threading.Timer(0.5, there.touch).start()
+    try:
+        with patch.dict(os.environ, AIRFLOW_CONN_FS_DEFAULT="fs:///"):
+            run = asyncio.run(as_in_a_notebook(names["waits"]))
+    finally:
+        tasklog.observers.remove(observer)
+    print("after")
+    assert run.state == "success"
+    assert capsys.readouterr().out.endswith("after\n")
+    lets_go = "deferred" if "deferrable" in options else "up_for_reschedule"
+    assert told == ["running", lets_go, "running", "success"]
 
 
 def test_the_real_world_is_used_when_asked_for(folder: Path) -> None:

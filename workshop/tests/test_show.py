@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import graphviz
 import pandas as pd
 import pytest
 
@@ -38,6 +39,29 @@ def test_a_run_shows_states(built: tuple[Any, Any]) -> None:
     assert text.startswith("gcp_spy [success]\n")
     assert "  send_email [success]" in text
     assert show.draw(built[1]).svg.count(show.STATE_COLORS["success"]) >= 7
+
+
+def test_a_grid_of_states(lab: Any) -> None:
+    states = pd.DataFrame({"01": ["success", "failed"]}, index=["count", "<report>"])
+    picture = show.draw(states)
+    assert repr(picture).splitlines()[-1].split() == ["<report>", "failed"]
+    assert "✗ failed" in picture.svg and "&lt;report&gt;" in picture.svg
+    assert "failed" in picture.alt
+
+
+def test_a_graph_of_one_s_own(lab: Any) -> None:
+    graph = graphviz.Digraph()
+    graph.edge("running", "success", label="3 times")
+    picture = show.draw(graph)
+    assert repr(picture) == 'running -> success [label="3 times"]'
+    assert show.STATE_COLORS["success"] in picture.svg and "3 times" in picture.svg
+
+
+def test_changes_of_state(built: tuple[Any, Any]) -> None:
+    frame = show.changes(built[1])
+    of_one = frame[frame["task"] == "send_email"]
+    assert list(of_one["before"]) == ["none", "scheduled", "queued", "running"]
+    assert list(of_one["after"]) == ["scheduled", "queued", "running", "success"]
 
 
 def test_drawing_twice_gives_the_same(built: tuple[Any, Any]) -> None:
