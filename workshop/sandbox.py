@@ -531,7 +531,7 @@ def _put_on_path(home: Path, *, missing: bool) -> None:
 
 def _without_gcloud(home: Path, folder: str) -> str:
     """Return a folder of programs; one with a gcloud in it as a copy of links without that one."""
-    if not (Path(folder) / "gcloud").exists():
+    if not shutil.which("gcloud", path=folder):
         return folder
     copy = home / "without" / folder.strip("/").replace("/", "-")
     if not copy.exists():

@@ -5,14 +5,17 @@ In production Airflow writes a log file a try; `dag.test()` writes none and prin
 
 import io
 import logging
+import os
 import re
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import structlog
 from airflow.listeners import hookimpl
 from airflow.sdk._shared.secrets_masker import redact
@@ -20,6 +23,7 @@ from airflow.sdk.listener import get_listener_manager
 
 Key = tuple[str, str, int, int]  # run_id, task_id, map_index, try_number
 Line = tuple[str, str]  # level, message
+SECONDS_TO_STOP = 3
 # What Airflow logs when a task lets go before it ends: for this a listener has no method.
 LETS_GO = {
     "Rescheduling task, marking task as UP_FOR_RESCHEDULE": "up_for_reschedule",
@@ -161,8 +165,31 @@ class _Listener:
         if isinstance(error, KeyboardInterrupt):
             # Airflow takes an interrupt for a failure, tries the task again and leaves its process
             # alone. Whoever interrupts a cell wants both to end.
-            task_instance.task.on_kill()
+            with suppress(Exception):  # its command may just have ended, and all are ended below
+                task_instance.task.on_kill()
+            _end_commands_of(task_instance)
             raise Interrupted(f"Interrupted: the task '{task_instance.task_id}' was stopped.")
+
+
+def _end_commands_of(task_instance: Any) -> None:
+    """End the processes that a task started, also those that its operator does not know (yet).
+
+    Airflow gives them the task's context as environment variables.
+    """
+    context = {
+        "AIRFLOW_HOME": os.environ["AIRFLOW_HOME"],
+        "AIRFLOW_CTX_DAG_RUN_ID": task_instance.run_id,
+        "AIRFLOW_CTX_TASK_ID": task_instance.task_id,
+    }
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and context.items() <= process.environ().items():
+                process.terminate()
+                found.append(process)
+    for process in psutil.wait_procs(found, timeout=SECONDS_TO_STOP)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _tell(task_instance: Any, state: str) -> None:

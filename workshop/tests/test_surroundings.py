@@ -15,7 +15,7 @@ import pytest
 
 from workshop import doctor
 from workshop.lab import ROOT
-from workshop.tests.test_lab import RUN, environment, homes, python
+from workshop.tests.test_lab import RUN, START, environment, homes, python
 
 SLEEPER = "sleep 86.5"  # a command that no other process here runs
 GREEN = (
@@ -103,6 +103,23 @@ def test_an_interrupt_says_what_was_stopped(kernel: Kernel) -> None:
     )
 
 
+def test_an_interrupt_ends_a_command_that_its_operator_does_not_know(kernel: Kernel) -> None:
+    # So it is when the interrupt comes while the operator is still starting its command.
+    kernel.run("from workshop import *\nstart()\ncatch_up(25)")
+    kernel.run(
+        "%%slide 26 list_instances\n"
+        "def stop(**context):\n"
+        "    import subprocess, time\n"
+        f"    subprocess.Popen({SLEEPER.split()})\n"
+        "    time.sleep(0.3)\n"
+        "    raise KeyboardInterrupt\n"
+        "from airflow.providers.standard.operators.python import PythonOperator\n"
+        "task = PythonOperator(task_id='t', python_callable=stop, dag=dag)"
+    )
+    assert "the task 't' was stopped" in kernel.run("run = dag.test()")
+    assert sleepers() == 0
+
+
 def test_an_endless_loop_in_a_part_ends_with_an_interrupt(kernel: Kernel, tmp_path: Path) -> None:
     kernel.run("from workshop import *\nstart()\ncatch_up(25)")
     kernel.begin("%%slide 26 list_instances\nopen('looping', 'w').close()\nwhile True: pass")
@@ -131,6 +148,19 @@ def test_a_kernel_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-2] == "success", done.stderr
     assert homes(folder) == []
     assert sleepers() == 0
+
+
+def test_a_folder_on_path_that_cannot_be_looked_into(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    code = (
+        START + "from workshop import sandbox\nimport shutil\nsandbox.enter('talk')\n"
+        "sandbox.set_faults({'gcloud': 'missing'})\nprint(shutil.which('gcloud'))"
+    )
+    # Root may look into every folder; no one into one whose name is too long.
+    path = os.pathsep.join([str(closed), "/" + "x" * 300, os.environ["PATH"]])
+    done = python(code, tmp_path, PATH=path)
+    assert done.stdout.splitlines()[-1:] == ["None"], done.stderr
 
 
 def test_two_notebooks_at_once_have_two_airflows(tmp_path: Path) -> None:
