@@ -6,6 +6,7 @@ cells out of order, is therefore harmless.
 """
 
 import difflib
+import gc
 import graphlib
 import json
 import os
@@ -404,9 +405,37 @@ def register(shell: Any) -> None:
     global _builder
     _builder = _builder or Builder(shell.user_ns)
     load_ipython_extension(shell)
+    shell.set_custom_exc((KeyboardInterrupt,), _say_interrupted)
     for event, hook in (("pre_run_cell", _before_cell), ("post_run_cell", _after_cell)):
         if hook not in shell.events.callbacks[event]:
             shell.events.register(event, hook)
+
+
+def _say_interrupted(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+    """Show an interrupt; one that met Airflow between two tasks as a sentence, as within a task."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace)]
+    if any(name.startswith("airflow.") for name in modules):
+        from workshop import tasklog
+
+        _let_go(error)
+        if kind is KeyboardInterrupt:
+            error = tasklog.Interrupted("Interrupted: the run was stopped.")
+    shell.showtraceback((type(error), error, trace))
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Give up what an interrupted Airflow holds of its database, often in mid-transaction.
+
+    Otherwise the next run sees an old state, or finds the database locked.
+    """
+    from airflow import settings
+
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+    settings.Session.remove()
+    gc.collect()
+    settings.engine.dispose()
 
 
 def catch_up(slide: int) -> None:

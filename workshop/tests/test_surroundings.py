@@ -103,6 +103,29 @@ def test_an_interrupt_says_what_was_stopped(kernel: Kernel) -> None:
     )
 
 
+def test_an_interrupt_between_two_tasks_is_a_sentence_too(kernel: Kernel) -> None:
+    kernel.run("from workshop import *\nstart()\ncatch_up(31)")
+    kernel.run(
+        "from airflow.models.dagrun import DagRun\nupdate = DagRun.update_state\n"
+        "def interrupted(*args, **kwargs):\n"
+        "    DagRun.update_state = update\n"
+        "    args[0].state = 'failed'\n"
+        "    kwargs['session'].flush()\n"
+        "    raise KeyboardInterrupt\n"
+        "DagRun.update_state = interrupted"
+    )
+    assert kernel.run("run = dag.test()") == (
+        "Interrupted: the run was stopped.\nThe DAG is as it was; run the cell again."
+    )
+    assert kernel.run("run = dag.test()\nprint(run.state)") == "success\n"
+
+
+def test_an_interrupt_of_anything_else_shows_where_it_was(kernel: Kernel) -> None:
+    kernel.run("from workshop import *\nstart()")
+    shown = kernel.run("for n in range(3):\n    raise KeyboardInterrupt")
+    assert "line 2" in shown and "Interrupted" not in shown
+
+
 def test_an_interrupt_ends_a_command_that_its_operator_does_not_know(kernel: Kernel) -> None:
     # So it is when the interrupt comes while the operator is still starting its command.
     kernel.run("from workshop import *\nstart()\ncatch_up(25)")
