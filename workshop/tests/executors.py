@@ -375,9 +375,11 @@ def test_a_version_that_is_too_old_is_410(server: PodServer, v1: Any) -> None:
 
 
 def test_a_delete_has_two_steps(v1: Any) -> None:
-    v1.create_namespaced_pod("default", pod("a", "trap 'sleep 1; exit 0' TERM; sleep 30 & wait"))
+    v1.create_namespaced_pod(
+        "default", pod("a", "trap 'sleep 1; exit 0' TERM; echo set; sleep 30 & wait")
+    )
     until(lambda: phase(v1, "a") == "Running")
-    time.sleep(0.3)  # until the shell has set its trap
+    until(lambda: "set" in v1.read_namespaced_pod_log("a", "default"))
     marked = v1.delete_namespaced_pod("a", "default")
     assert marked.metadata.deletion_timestamp
     assert v1.read_namespaced_pod("a", "default").metadata.deletion_timestamp

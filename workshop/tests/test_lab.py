@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -175,13 +174,15 @@ def test_a_sensor_that_lets_go_gives_the_cell_its_output_back(
         f"    FileSensor(task_id='t', filepath={str(there)!r}, poke_interval=1, {options})\n",
         names,
     )
+    lets_go = "deferred" if "deferrable" in options else "up_for_reschedule"
     told: list[str] = []
 
     def observer(ti: Any, state: str) -> None:
         told.append(state)
+        if state == lets_go:
+            there.touch()
 
     tasklog.observers.append(observer)
-    threading.Timer(0.5, there.touch).start()
     try:
         with patch.dict(os.environ, AIRFLOW_CONN_FS_DEFAULT="fs:///"):
             run = asyncio.run(as_in_a_notebook(names["waits"]))
@@ -190,7 +191,6 @@ def test_a_sensor_that_lets_go_gives_the_cell_its_output_back(
     print("after")
     assert run.state == "success"
     assert capsys.readouterr().out.endswith("after\n")
-    lets_go = "deferred" if "deferrable" in options else "up_for_reschedule"
     assert told == ["running", lets_go, "running", "success"]
 
 

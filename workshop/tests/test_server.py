@@ -141,8 +141,9 @@ def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
 
 def test_a_closed_terminal_ends_it_while_it_starts(running: Running) -> None:
     running.read_until("Airflow is starting")
-    time.sleep(2)
-    tree = running.tree()
-    assert len(tree) >= 4
+    end = time.monotonic() + SECONDS
+    while len(tree := running.tree()) < 4:
+        assert time.monotonic() < end, tree
+        time.sleep(0.1)
     running.end(signal.SIGHUP)
     assert not list(filter(alive, tree))
