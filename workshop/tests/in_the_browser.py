@@ -10,12 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from workshop import browser, editions, slides, talk
 from workshop.browser import SHOTS
@@ -89,6 +88,9 @@ class Notebook:
         self.page: Page = chromium.new_page(viewport={"width": 1300, "height": 1000})
         url, token = address
         self.page.goto(f"{url}/lab/tree/{name}.ipynb?token={token}&reset")
+        # A click before the kernel is there is lost, or JupyterLab asks which kernel is meant.
+        ready = self.page.locator(".jp-StatusBar-Widget, #jp-main-statusbar").first
+        expect(ready).to_contain_text("Python 3 (ipykernel) | Idle", timeout=60_000)
         self.wait_until_idle()
 
     @property
@@ -105,19 +107,17 @@ class Notebook:
         )
 
     def menu(self, *words: str) -> None:
+        dialogs = self.page.locator(".jp-Dialog").all_inner_texts()
+        assert not dialogs, "JupyterLab asks something"
         self.page.get_by_role("menuitem", name=words[0], exact=True).first.click()
         self.page.get_by_role("menuitem", name=words[1], exact=False).first.click()
 
     def run_all(self) -> None:
-        for _ in range(3):  # a click while the kernel connects is lost, at once or half-way
-            self.menu("Run", "Run All Cells")
-            with suppress(TimeoutError):
-                self.page.wait_for_selector("[data-status=busy]", timeout=10_000, state="attached")
-                time.sleep(0.5)
-                self.wait_until_idle()
-                if self.errors() or not self.cells_left():
-                    break
-        assert not self.cells_left(), "a cell did not run"
+        self.menu("Run", "Run All Cells")
+        self.page.wait_for_selector("[data-status=busy]", timeout=10_000, state="attached")
+        time.sleep(0.5)
+        self.wait_until_idle()
+        assert self.errors() or not self.cells_left(), "a cell did not run"
 
     def cells_left(self) -> bool:
         """Return whether a code cell runs or waits; the numbers of an earlier run are none."""
