@@ -89,7 +89,7 @@ class Notebook:
         url, token = address
         self.page.goto(f"{url}/lab/tree/{name}.ipynb?token={token}&reset")
         # A click before the kernel is there is lost, or JupyterLab asks which kernel is meant.
-        ready = self.page.locator(".jp-StatusBar-Widget, #jp-main-statusbar").first
+        ready = self.page.locator("#jp-main-statusbar")
         expect(ready).to_contain_text("Python 3 (ipykernel) | Idle", timeout=60_000)
         self.wait_until_idle()
 
