@@ -277,9 +277,10 @@ def _warm() -> None:
 def _import_airflow() -> None:
     import airflow.settings  # noqa: F401  (reads the settings, configures logging)
 
-    from workshop import tasklog
+    from workshop import live, tasklog
 
     tasklog.install()
+    tasklog.observers.append(live.tell)
     with suppress(Exception):  # Airflow's own business, like the API below
         _run_triggers_in_a_thread()
     # The in-process API builds its many versions at the first request. The import is Airflow's

@@ -1,9 +1,12 @@
 """`watch(dag)`: the graph of a DAG that changes colour while `dag.test()` runs in another cell.
 
-Airflow's listeners run in the notebook's own process and tell each change of a task. The states
-that no listener hears of, those of tasks that never ran, come from the DagRun when the cell ends.
+A run of a DAG that nobody watches shows a bar while it takes long. Airflow's listeners run in the
+notebook's own process and tell each change of a task. The states that no listener hears of, those
+of tasks that never ran, come from the DagRun when the cell ends.
 """
 
+import html
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +14,14 @@ from typing import Any
 
 import anywidget
 import traitlets
+from IPython import get_ipython
 
 from workshop import show
 from workshop.problem import Problem
 
 LAST_LINES = 12
+SECONDS_WITHOUT_BAR = 1.0
+SECONDS_A_STEP = 0.2
 LONGEST = 400  # characters of a log line or an XCom that travel to the browser
 FOLDER = Path(__file__).parent
 
@@ -116,6 +122,47 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
         self.run = show.run_state(run)
 
 
+class Bar:
+    """How far the run of one DAG is: HTML in the cell that runs it, and gone when the cell ends.
+
+    Args:
+        ti: the first task instance of the run.
+    """
+
+    def __init__(self, ti: Any) -> None:
+        self.run_id: str = ti.run_id
+        self._dag = ti.task.dag
+        self._ended = 0
+        self._shown = time.monotonic() - SECONDS_A_STEP + SECONDS_WITHOUT_BAR
+        self._handle: Any = None
+
+    def changed(self, state: str) -> None:
+        """Take a change of a task: count it when the task has ended."""
+        self._ended += state in ("success", "failed", "skipped")
+        if time.monotonic() - self._shown < SECONDS_A_STEP:
+            return
+        self._shown = time.monotonic()
+        total = max(len(self._dag.tasks), self._ended)  # mapped tasks have many instances
+        self._show(
+            f'<progress max="{total}" value="{self._ended}"></progress> '
+            f"{html.escape(self._dag.dag_id)}: {self._ended} of {total} tasks have ended"
+        )
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._handle:
+            self._show("")
+
+    def _show(self, text: str) -> None:
+        from IPython.display import HTML, display
+
+        if self._handle:
+            self._handle.update(HTML(text))
+        else:
+            self._handle = display(HTML(text), display_id=True)
+
+
+_bar: Bar | None = None
 _watched: dict[str, Watched] = {}
 
 
@@ -130,20 +177,31 @@ def watch(dag: Any) -> Watched:
     """
     if not hasattr(dag, "tasks"):
         raise Problem(f"watch() shows a DAG, not a {type(dag).__name__}: write watch(dag).")
-    from workshop import tasklog
-
-    if _tell not in tasklog.observers:
-        tasklog.observers.append(_tell)
     _watched[dag.dag_id] = Watched(dag)
     return _watched[dag.dag_id]
 
 
-def _tell(ti: Any, state: str) -> None:
+def tell(ti: Any, state: str) -> None:
+    """Take a change of a task of any DAG; called by what listens to Airflow."""
+    global _bar
     if ti.dag_id in _watched:
         _watched[ti.dag_id].changed(ti, state)
+    elif get_ipython() and "WORKSHOP_HEADLESS" not in os.environ:
+        if _bar is None or _bar.run_id != ti.run_id:
+            _end_bar()
+            _bar = Bar(ti)
+        _bar.changed(state)
 
 
 def settle() -> None:
-    """Bring all graphs to what their DagRuns are; called at the end of each cell."""
+    """Bring all graphs to what their DagRuns are, and end the bar; called after each cell."""
     for watched in _watched.values():
         watched.settle()
+    _end_bar()
+
+
+def _end_bar() -> None:
+    global _bar
+    if _bar:
+        _bar.end()
+        _bar = None

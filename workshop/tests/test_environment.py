@@ -101,6 +101,24 @@ def test_the_other_ways_in_set_up_the_same() -> None:
         assert not (ROOT / other).exists()
 
 
+def test_the_image_and_the_chart_have_the_versions_of_the_lock() -> None:
+    folder = ROOT / "workshop" / "kubernetes"
+    recipe = (folder / "Dockerfile").read_text(encoding="utf-8")
+    pinned = PINNED | dict(
+        re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", lock.EXECUTORS_LOCK.read_text("utf-8"), re.M)
+    )
+    found = re.findall(r"([a-z0-9-]+)==([\w.]+)", recipe)
+    assert len(found) >= 4
+    assert dict(found) == {name: pinned[name] for name, _ in found}
+    assert f"FROM apache/airflow:{pinned['apache-airflow']}\n" in recipe
+    values = yaml.safe_load((folder / "values.yaml").read_text(encoding="utf-8"))
+    assert values["airflowVersion"] == pinned["apache-airflow"]
+    image = values["images"]["airflow"]
+    for path in folder.glob("*-*.yaml"):
+        (container,) = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["containers"]
+        assert container["image"] == f"{image['repository']}:{image['tag']}"
+
+
 @pytest.mark.parametrize("minor", [8, 10, 15])
 def test_a_wrong_python_is_one_sentence(minor: int) -> None:
     code = (

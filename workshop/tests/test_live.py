@@ -1,5 +1,6 @@
 """`watch(dag)`: what travels to the browser while a DAG runs, and what is stored."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -124,3 +125,43 @@ def test_one_state_stands_for_several() -> None:
     assert show.worst(["success", None]) is None
     assert show.worst(["success", "skipped"]) == "skipped"
     assert show.worst(["success", "success"]) == "success"
+
+
+@pytest.fixture
+def shown(monkeypatch: Any) -> Iterator[list[str]]:
+    """Return what the bar shows, as in a notebook."""
+    texts: list[str] = []
+
+    def show(bar: live.Bar, text: str) -> None:
+        bar._handle = True
+        texts.append(text)
+
+    monkeypatch.setattr(live, "get_ipython", lambda: True)
+    monkeypatch.setattr(live.Bar, "_show", show)
+    monkeypatch.setattr(live, "_watched", {})
+    monkeypatch.delenv("WORKSHOP_HEADLESS", raising=False)
+    yield texts
+    live.settle()
+
+
+def test_a_long_run_that_nobody_watches_shows_how_far_it_is(
+    whole: Any, shown: list[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(live, "SECONDS_WITHOUT_BAR", 0.0)
+    monkeypatch.setattr(live, "SECONDS_A_STEP", 0.0)
+    sandbox.enter("talk")
+    whole.test()
+    assert shown[0] == ('<progress max="7" value="0"></progress> gcp_spy: 0 of 7 tasks have ended')
+    assert "gcp_spy: 7 of 7 tasks have ended" in shown[-1]
+    live.settle()
+    assert shown[-1] == ""
+    whole.test()
+    assert "0 of 7" in shown[shown.index("") + 1]
+
+
+def test_a_short_run_shows_no_bar(whole: Any, shown: list[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "SECONDS_WITHOUT_BAR", 60.0)
+    sandbox.enter("talk")
+    whole.test()
+    live.settle()
+    assert shown == []
