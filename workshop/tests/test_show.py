@@ -1,5 +1,6 @@
 """Pictures, tables and logs of a DagRun."""
 
+import re
 from typing import Any
 
 import graphviz
@@ -74,6 +75,20 @@ def test_colours_are_airflow_s_own() -> None:
 
     own = {str(state): to_hex(color) for state, color in State.state_color.items() if state}
     assert {state: own[state] for state in show.STATE_COLORS} == show.STATE_COLORS
+
+
+def test_the_text_of_a_box_is_at_its_middle_in_any_font(built: tuple[Any, Any]) -> None:
+    dag, _ = built
+    boxes = re.findall(r'<g id="node.*?</g>', show.draw(dag).svg, re.DOTALL)
+    assert len(boxes) == len(dag.tasks)
+    for box in boxes:
+        (shape,) = re.findall(r' d="([^"]+)"', box)
+        sides = [float(x) for x in re.findall(r"(-?[\d.]+),", shape)]
+        texts = re.findall(r'<text [^>]*text-anchor="(\w+)" x="([^"]+)"', box)
+        assert len(texts) == 2
+        for anchor, x in texts:
+            assert anchor == "middle"
+            assert abs(float(x) - (min(sides) + max(sides)) / 2) < 0.1
 
 
 def test_names_are_escaped() -> None:
