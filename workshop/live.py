@@ -7,6 +7,7 @@ of tasks that never ran, come from the DagRun when the cell ends.
 
 import html
 import os
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,25 +134,36 @@ class Bar:
         self.run_id: str = ti.run_id
         self._dag = ti.task.dag
         self._ended = 0
-        self._shown = time.monotonic() - SECONDS_A_STEP + SECONDS_WITHOUT_BAR
         self._handle: Any = None
+        self._over = threading.Event()
+        # In a thread: a task that takes long changes nothing meanwhile.
+        self._thread = threading.Thread(target=self._run, name="bar", daemon=True)
+        self._thread.start()
 
     def changed(self, state: str) -> None:
         """Take a change of a task: count it when the task has ended."""
         self._ended += state in ("success", "failed", "skipped")
-        if time.monotonic() - self._shown < SECONDS_A_STEP:
-            return
-        self._shown = time.monotonic()
-        total = max(len(self._dag.tasks), self._ended)  # mapped tasks have many instances
-        self._show(
-            f'<progress max="{total}" value="{self._ended}"></progress> '
-            f"{html.escape(self._dag.dag_id)}: {self._ended} of {total} tasks have ended"
-        )
 
     def end(self) -> None:
         """Take the bar away."""
+        self._over.set()
+        self._thread.join()
         if self._handle:
             self._show("")
+
+    def _run(self) -> None:
+        begun, shown, pause = time.monotonic(), "", SECONDS_WITHOUT_BAR
+        while not self._over.wait(pause):
+            pause = SECONDS_A_STEP
+            total = max(len(self._dag.tasks), self._ended)  # mapped tasks have many instances
+            text = (
+                f'<progress max="{total}" value="{self._ended}"></progress> '
+                f"{html.escape(self._dag.dag_id)}: {self._ended} of {total} tasks have ended, "
+                f"{time.monotonic() - begun:.0f} s"
+            )
+            if text != shown:
+                self._show(text)
+            shown = text
 
     def _show(self, text: str) -> None:
         from IPython.display import HTML, display

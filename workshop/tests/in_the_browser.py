@@ -289,6 +289,23 @@ def test_an_exercise_of_the_other_notebooks_is_solved(
     notebook.shot(f"exercise-{exercise}")
 
 
+def test_a_long_run_shows_how_far_it_is(opened: Any) -> None:
+    notebook = opened("05_email")
+    for text in ('world = "talk"', "start(world)", "catch_up(37)"):
+        notebook.run(notebook.cell(text))
+    cell = notebook.cell("catch_up(37)")
+    lines = ("from workshop import fault", 'fault(sql="slow", compute="slow")', "run = dag.test()")
+    notebook.write(cell, "\n".join([*lines, "fault(sql=None, compute=None)"]))
+    notebook.run(cell, wait=False)
+    output = cell.locator(".jp-OutputArea")
+    expect(output.locator("progress")).to_be_visible(timeout=SECONDS)
+    expect(output).to_contain_text(re.compile(r"gcp_spy: \d of 5 tasks have ended, \d+ s"))
+    assert "*" in cell.locator(".jp-InputPrompt").inner_text(), "the cell still runs"
+    notebook.shot("bar")
+    notebook.wait_until_idle()
+    expect(output.locator("progress")).to_have_count(0)
+
+
 def test_a_restarted_kernel_says_what_to_do_and_catches_up(opened: Any) -> None:
     notebook = opened("05_email")
     notebook.menu("Kernel", "Restart Kernel…")
