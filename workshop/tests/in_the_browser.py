@@ -50,11 +50,13 @@ def folder(tmp_path_factory: Any) -> Path:
 def address(folder: Path) -> Iterator[tuple[str, str]]:
     """Start JupyterLab as `make lab` does, and return its address and its token."""
     log = SHOTS / "jupyterlab.log"
+    environment = os.environ | {"BROWSER": "true"}
+    del environment["WORKSHOP_HEADLESS"]  # somebody looks: bars and progress are shown
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "workshop", "lab", "--folder", str(folder)],
             cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
-            env=os.environ | {"BROWSER": "true"},
+            env=environment,
         )  # fmt: skip
     try:
         found, end = None, time.monotonic() + 60
