@@ -45,6 +45,9 @@ class Components:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._token = ""
         (home / "logs").mkdir()
+        # A killed worker leaves its temporary files: here they go with the home. The name is short
+        # because sockets lie there, and their paths may have a hundred characters.
+        (home / "t").mkdir()
         passwords = home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({"admin": self.password}), encoding="utf-8")
@@ -68,6 +71,7 @@ class Components:
                 "AIRFLOW__CORE__PARALLELISM": "4",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "TMPDIR": str(home / "t"),
             }
         )
         keeper = Path(__file__).with_name("keeper.py")

@@ -99,6 +99,7 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         run = it.trigger("nap")
         it.until(run, "sleep", "running")
         until(lambda: any("sleep 30" in words for words in command_lines(home)))
+        assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         tree = [process for part in it.tree().values() for process in part]
     assert not list(filter(alive, tree))
     assert not of_home(home)
