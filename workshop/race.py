@@ -128,9 +128,8 @@ def _draw(table: pd.DataFrame) -> Path:
     import matplotlib
 
     matplotlib.use("agg")
-    axes = table[::-1].plot.barh(
-        subplots=True, layout=(1, 4), sharex=False, legend=False, figsize=(12, 2.6), color="#4a7ebb"
-    )
+    sides = {"subplots": True, "layout": (1, 4), "sharex": False, "sharey": True, "legend": False}
+    axes = table[::-1].plot.barh(**sides, ylabel="", figsize=(12, 2.6), color="#4a7ebb")
     picture = show.figure(axes[0][0], "Four executors beside each other", measured=True)
     PICTURE.write_text(picture.svg, encoding="utf-8")
     print(f"The picture is {PICTURE}")
