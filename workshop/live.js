@@ -81,9 +81,6 @@ function render({ model, el }) {
       const done = inside.filter((task) => tasks[task]?.state === state).length;
       const count = inside.length > 1 && state ? `${done} of ${inside.length} ` : "";
       const last = lines[lines.length - 1]; // its width was kept for the longest state
-      const { x, width } = shape.getBBox();
-      last.setAttribute("x", x + width / 2);
-      last.setAttribute("text-anchor", "middle");
       last.textContent = count + (state ?? "");
       node.setAttribute("aria-label", `${box}, ${state ?? "no state yet"}`);
     }
