@@ -148,7 +148,6 @@ def check_executors(chosen: Any) -> int:
         "pytest",
         "--numprocesses=0",
         "--verbose",
-        "--nbval-cell-timeout=300",
     ]
     words += [tests, *notebooks]
     return subprocess.call(words, cwd=lab.ROOT)

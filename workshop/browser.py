@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from workshop import cluster, lock
+from workshop import lock
 from workshop.lab import BUILD, ROOT
 from workshop.problem import Problem
 
@@ -39,7 +39,6 @@ def install() -> None:
         Problem: it cannot be fetched, or there is no Chromium.
     """
     chromium()
-    cluster.executors_ready()
     if find_spec("playwright"):
         return
     print("Installing what drives the browser, once.", flush=True)

@@ -9,7 +9,7 @@ import nbformat
 from workshop.lab import BUILD, sandbox_environment
 from workshop.problem import Problem
 
-SECONDS_A_CELL = 300
+SECONDS_A_CELL = 900
 KERNEL_CONFIG = """\
 c = get_config()
 c.IPKernelApp.log_level = 40  # without this every kernel warns that it talks over TCP
@@ -43,7 +43,7 @@ def execute(notebook: Any, folder: Path) -> None:
     """Run all cells of a notebook in a new kernel, in a folder, and keep their outputs in it.
 
     Raises:
-        Problem: a cell raised, or took over five minutes.
+        Problem: a cell raised, or took over fifteen minutes.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError

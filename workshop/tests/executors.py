@@ -26,17 +26,17 @@ from kubernetes.client.exceptions import ApiException
 from workshop import cluster as clusters
 from workshop import dagfile, race, sandbox
 from workshop.cluster import Cluster
-from workshop.keeper import SECONDS_TO_STOP, alive
+from workshop.keeper import alive
 from workshop.pods import KEPT_EVENTS, PodServer
 from workshop.problem import Problem
 
-SECONDS = 60
+SECONDS = 600
 NAP = """\
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 with DAG("nap") as nap:
-    BashOperator(task_id="sleep", bash_command="sleep 30")
+    BashOperator(task_id="sleep", bash_command="sleep 3600")
 """
 
 
@@ -98,7 +98,7 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         it._token = ""
         run = it.trigger("nap")
         it.until(run, "sleep", "running")
-        until(lambda: any("sleep 30" in words for words in command_lines(home)))
+        until(lambda: any("sleep 3600" in words for words in command_lines(home)))
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         tree = [process for part in it.tree().values() for process in part]
     assert not list(filter(alive, tree))
@@ -141,7 +141,7 @@ def test_a_killed_kernel_leaves_nothing_running(tmp_path: Path) -> None:
         "from workshop import start; start('talk')\n"
         "from workshop.cluster import Cluster\n"
         "c = Cluster('celery', workers=1); c.wait(); print(c.home, flush=True)\n"
-        "import time; time.sleep(100)"
+        "import time; time.sleep(3600)"
     )
     kernel = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path
@@ -150,15 +150,15 @@ def test_a_killed_kernel_leaves_nothing_running(tmp_path: Path) -> None:
     home = Path(next(line for line in kernel.stdout if line.startswith(os.sep)).strip())
     assert len(of_home(home)) >= 5
     kernel.send_signal(signal.SIGKILL)
-    kernel.wait(10)
+    kernel.wait(SECONDS)
     until(lambda: not of_home(home) and not home.exists())
 
 
 def test_the_keeper_ends_though_nobody_takes_note_of_a_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "workshop.keeper", str(tmp_path / "home")]
     keeper = subprocess.Popen(command, stdin=subprocess.PIPE)
-    process = subprocess.Popen(["sleep", "100"], start_new_session=True)
-    keeper.communicate(f"{process.pid}\n".encode(), timeout=SECONDS_TO_STOP / 2)
+    process = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    keeper.communicate(f"{process.pid}\n".encode(), timeout=SECONDS)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
     assert not alive(psutil.Process(process.pid))
     process.wait()
@@ -289,7 +289,7 @@ def test_a_pod_runs_and_its_end_is_its_phase(v1: Any) -> None:
 
 def test_no_more_pods_run_than_there_are_slots(v1: Any) -> None:
     for number in range(3):
-        v1.create_namespaced_pod("default", pod(f"p{number}", "sleep 30"))
+        v1.create_namespaced_pod("default", pod(f"p{number}", "sleep 3600"))
     until(lambda: sorted(phase(v1, f"p{n}") for n in range(3)) == ["Pending", "Running", "Running"])
     with pytest.raises(ApiException) as refused:
         waiting = next(f"p{n}" for n in range(3) if phase(v1, f"p{n}") == "Pending")
@@ -319,7 +319,7 @@ def test_label_selectors(v1: Any, selector: str, expected: list[str]) -> None:
 
 
 def test_field_selectors(v1: Any) -> None:
-    v1.create_namespaced_pod("default", pod("a", "sleep 30"))
+    v1.create_namespaced_pod("default", pod("a", "sleep 3600"))
     v1.create_namespaced_pod("default", pod("b"))
     until(lambda: phase(v1, "b") == "Succeeded")
     listed = v1.list_namespaced_pod("default", field_selector="status.phase!=Succeeded").items
@@ -347,7 +347,7 @@ def test_a_watch_goes_on_from_a_version(v1: Any) -> None:
 
 
 def test_a_pod_that_leaves_the_selector_is_deleted_for_the_watch(v1: Any) -> None:
-    v1.create_namespaced_pod("default", pod("a", "sleep 30", worker="1"))
+    v1.create_namespaced_pod("default", pod("a", "sleep 3600", worker="1"))
     until(lambda: phase(v1, "a") == "Running")
     version = v1.list_namespaced_pod("default").metadata.resource_version
     v1.patch_namespaced_pod("a", "default", {"metadata": {"labels": {"worker": "2"}}})
@@ -377,7 +377,7 @@ def test_a_version_that_is_too_old_is_410(server: PodServer, v1: Any) -> None:
 
 def test_a_delete_has_two_steps(v1: Any) -> None:
     v1.create_namespaced_pod(
-        "default", pod("a", "trap 'sleep 1; exit 0' TERM; echo set; sleep 30 & wait")
+        "default", pod("a", "trap 'sleep 1; exit 0' TERM; echo set; sleep 3600 & wait")
     )
     until(lambda: phase(v1, "a") == "Running")
     until(lambda: "set" in v1.read_namespaced_pod_log("a", "default"))
@@ -388,7 +388,7 @@ def test_a_delete_has_two_steps(v1: Any) -> None:
 
 
 def test_a_delete_without_grace_kills(server: PodServer, v1: Any) -> None:
-    v1.create_namespaced_pod("default", pod("a", "trap '' TERM; sleep 30"))
+    v1.create_namespaced_pod("default", pod("a", "trap '' TERM; sleep 3600"))
     until(lambda: phase(v1, "a") == "Running")
     process = psutil.Process(server.pods._processes["a"].pid)
     v1.delete_namespaced_pod("a", "default", grace_period_seconds=0)
@@ -397,7 +397,7 @@ def test_a_delete_without_grace_kills(server: PodServer, v1: Any) -> None:
 
 
 def test_errors_are_those_of_kubernetes(server: PodServer, v1: Any) -> None:
-    v1.create_namespaced_pod("default", pod("a", "sleep 30"))
+    v1.create_namespaced_pod("default", pod("a", "sleep 3600"))
     old = {"resourceVersion": "0"}
     wrong: list[tuple[int, Any]] = [
         (404, lambda: v1.read_namespaced_pod("b", "default")),
@@ -431,7 +431,7 @@ def test_without_its_token_nobody_gets_in(server: PodServer, header: str | None)
 
 
 def test_a_json_patch_changes_labels(v1: Any) -> None:
-    v1.create_namespaced_pod("default", pod("a", "sleep 30", old="1"))
+    v1.create_namespaced_pod("default", pod("a", "sleep 3600", old="1"))
     steps = [
         {"op": "add", "path": "/metadata/labels/new~1key", "value": "2"},
         {"op": "remove", "path": "/metadata/labels/old"},

@@ -63,7 +63,7 @@ class GoogleApis:
         }
         (home / "key.json").write_text(json.dumps(account), encoding="utf-8")
         login = [program, "auth", "activate-service-account", "--key-file", str(home / "key.json")]
-        subprocess.run(login, env=variables, check=True, capture_output=True, timeout=60)
+        subprocess.run(login, env=variables, check=True, capture_output=True, timeout=600)
         return variables
 
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:

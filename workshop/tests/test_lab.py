@@ -35,7 +35,7 @@ def python(code: str, folder: Path, **more: str) -> subprocess.CompletedProcess[
     """Run a program whose temporary folder is the given one."""
     return subprocess.run(
         [sys.executable, "-c", code], env=environment(folder, **more), cwd=folder,
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_the_reader_s_own_airflow_is_not_touched(folder: Path) -> None:
 
 
 def test_what_a_killed_process_left_goes_with_the_next(folder: Path) -> None:
-    code = START + "print('ready', flush=True)\nimport time\ntime.sleep(60)"
+    code = START + "print('ready', flush=True)\nimport time\ntime.sleep(3600)"
     with subprocess.Popen(
         [sys.executable, "-c", code], env=environment(folder), stdout=subprocess.PIPE, text=True
     ) as process:
@@ -96,7 +96,7 @@ def test_what_a_killed_process_left_goes_with_the_next(folder: Path) -> None:
         assert python(START, folder).returncode == 0
         assert homes(folder) == [running]
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=600)
     assert homes(folder) == [running]
     assert python(START, folder).returncode == 0
     assert homes(folder) == []

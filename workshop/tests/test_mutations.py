@@ -191,18 +191,30 @@ def notebook_with(path: Path, picture: str, stored: str, shown: str) -> None:
     nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
 
 
-def test_nbval_sees_a_changed_output_and_a_changed_edge(tmp_path: Path) -> None:
+def change(path: Path, **first: Any) -> None:
+    """Change the first code cell of a notebook."""
+    notebook = headless.read(path)
+    code(notebook)[0].update(first)
+    nbformat.write(notebook, path)
+
+
+def test_nbval_sees_what_changed_and_what_unexpectedly_fails_or_passes(tmp_path: Path) -> None:
     """With the project's own settings; bytes of a picture are the machine's, and may differ."""
     said, drawn = "as stored\n", "edges\n  a -> b"
     notebook_with(tmp_path / "same.ipynb", "AAAA", said, drawn)
     notebook_with(tmp_path / "other_fonts.ipynb", "BBBB", said, drawn)
     notebook_with(tmp_path / "output.ipynb", "AAAA", "as it was\n", drawn)
     notebook_with(tmp_path / "edge.ipynb", "AAAA", said, "edges\n  a -> c")
+    notebook_with(tmp_path / "fails.ipynb", "AAAA", said, drawn)
+    change(tmp_path / "fails.ipynb", source="raise ValueError")
+    notebook_with(tmp_path / "passes.ipynb", "AAAA", said, drawn)
+    failed_before = [new_output("error", ename="ValueError", evalue="", traceback=[])]
+    change(tmp_path / "passes.ipynb", source="x = 1", outputs=failed_before)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-c", str(ROOT / "pyproject.toml"),
          "--rootdir", str(ROOT), str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     failed = set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
-    assert failed == {"output", "edge"}, done.stdout
-    assert "6 passed" in done.stdout
+    assert failed == {"output", "edge", "fails", "passes"}, done.stdout
+    assert "8 passed" in done.stdout

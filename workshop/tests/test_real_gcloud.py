@@ -24,7 +24,8 @@ WORLDS["all denied"] = WORLDS["talk"] + (
     "faults: {sql: denied, spanner: denied, bigtable: denied, compute: denied, filestore: denied}\n"
 )
 WORLDS["a part of compute"] = WORLDS["talk"] + "faults: {compute: partial}\n"
-WORLDS["3000 machines"] = WORLDS["busy"].replace("repeat: 500", "repeat: 3000")
+MANY = WORLDS["busy"].replace("repeat: 500", "repeat: 3000")
+WORLDS["3000 machines"] = MANY
 # The longest names that the services allow, and display names that are no plain letters.
 WORLDS["names at the limits"] = f"""\
 project: a23456789-123456789-123456789
@@ -51,7 +52,7 @@ services:
 def run(program: str, words: tuple[str, ...], variables: dict[str, str]) -> tuple[str, str, int]:
     """Return what a program prints on stdout and stderr, and its exit status."""
     done = subprocess.run(
-        [program, *words], env=variables, capture_output=True, encoding="utf-8", timeout=120
+        [program, *words], env=variables, capture_output=True, encoding="utf-8", timeout=600
     )
     return done.stdout, done.stderr, done.returncode
 
@@ -73,10 +74,12 @@ def both(google: tuple[GoogleApis, dict[str, str]], home: Path, world: str) -> A
     sandbox._install_gcloud(home, apis.world)
     (home / "faults.json").write_text("{}")
     variables |= {"CLOUDSDK_CORE_PROJECT": gcloud.read_world(apis.world)["project"]}
-    asked = [
-        (service, "instances", "list", *form) for service in gcloud.COLUMNS for form in FORMATS
-    ]
-    asked.append(("config", "get-value", "project"))
+    asked: list[tuple[str, ...]] = [("compute", "instances", "list")]
+    if world != MANY:  # so many are asked for once
+        asked = [
+            (service, "instances", "list", *form) for service in gcloud.COLUMNS for form in FORMATS
+        ]
+        asked.append(("config", "get-value", "project"))
     with ThreadPoolExecutor(4) as pool:
         real = pool.map(lambda words: run(str(REAL), words, variables), asked)
         ours = pool.map(lambda words: run(str(home / "bin" / "gcloud"), words, {}), asked)

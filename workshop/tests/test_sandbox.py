@@ -67,7 +67,7 @@ def enter(lab: Any, work_in: Path) -> Any:
 
 def ask(*words: str) -> tuple[str, str, int]:
     """Return what the gcloud on PATH prints on stdout and stderr, and its exit status."""
-    done = subprocess.run(["gcloud", *words], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["gcloud", *words], capture_output=True, text=True, timeout=600)
     return done.stdout, done.stderr, done.returncode
 
 
@@ -242,7 +242,7 @@ def webhook() -> str:
 
 def post(data: Any, url: str | None = None, kind: str = "application/json") -> tuple[int, str]:
     """Return status and text of Slack's answer."""
-    answer = requests.post(url or webhook(), data=data, headers={"Content-type": kind}, timeout=10)
+    answer = requests.post(url or webhook(), data=data, headers={"Content-type": kind}, timeout=600)
     return answer.status_code, answer.text
 
 
@@ -271,7 +271,7 @@ def test_slack_refuses_what_is_wrong(lab: Any) -> None:
 @pytest.mark.parametrize("status", sorted(sandbox.FAULT_ANSWERS))
 def test_slack_fails_on_demand(enter: Any, status: int) -> None:
     enter(f"services: {{}}\nfaults: {{slack: {status}}}\n")
-    answer = requests.post(webhook(), json={"text": "x"}, timeout=10)
+    answer = requests.post(webhook(), json={"text": "x"}, timeout=600)
     assert (answer.status_code, answer.text) == (status, sandbox.FAULT_ANSWERS[status])
     assert ("Retry-After" in answer.headers) == (status == 429)
 
@@ -378,7 +378,7 @@ def test_the_mail_server_takes_a_mail(lab: Any) -> None:
     message.add_alternative("<b>Cloud SQL</b>:<br>gęś<br>", subtype="html")
     address = urllib.parse.urlsplit(os.environ["AIRFLOW_CONN_SMTP_DEFAULT"])
     assert address.hostname == "127.0.0.1"
-    with smtplib.SMTP(address.hostname, address.port or 0, timeout=10) as server:
+    with smtplib.SMTP(address.hostname, address.port or 0, timeout=600) as server:
         server.send_message(message)
     got = sandbox.mail()
     assert (got.sender, got.recipients) == ("a@example.com", ("b@example.com",))

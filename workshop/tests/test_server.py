@@ -19,7 +19,7 @@ from workshop.keeper import alive
 from workshop.lab import BUILD
 from workshop.tests.test_dag_file import SCENARIOS
 
-SECONDS = 180
+SECONDS = 900
 
 
 class Running:
@@ -48,7 +48,7 @@ class Running:
 
     def end(self, number: int) -> None:
         self.process.send_signal(number)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=600)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def by_title(message: dict[str, Any]) -> dict[str, list[str]]:
 
 def run_states(session: requests.Session, dag: str) -> list[str]:
     """Return the states of a DAG's runs."""
-    runs = session.get(f"{dag}/dagRuns", timeout=10).json()["dag_runs"]
+    runs = session.get(f"{dag}/dagRuns", timeout=600).json()["dag_runs"]
     return [run["state"] for run in runs]
 
 
@@ -101,16 +101,16 @@ def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
     for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
         assert f"{name} is healthy" in line
 
-    assert requests.get(f"{found[1]}/api/v2/dags", timeout=10).status_code == 401
+    assert requests.get(f"{found[1]}/api/v2/dags", timeout=600).status_code == 401
     login = {"username": "admin", "password": found[2]}
-    answer = requests.post(f"{found[1]}/auth/token", json=login, timeout=10)
+    answer = requests.post(f"{found[1]}/auth/token", json=login, timeout=600)
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
     dag = f"{found[1]}/api/v2/dags/gcp_spy"
-    assert session.get(f"{dag}/dagRuns", timeout=10).json()["total_entries"] == 0
+    assert session.get(f"{dag}/dagRuns", timeout=600).json()["total_entries"] == 0
 
     # Its schedule has a last tick, so that taking the pause away starts one run.
-    session.patch(dag, json={"is_paused": False}, timeout=10).raise_for_status()
+    session.patch(dag, json={"is_paused": False}, timeout=600).raise_for_status()
     end = time.monotonic() + SECONDS
     while not {"success", "failed"} & set(states := run_states(session, dag)):
         assert time.monotonic() < end, states
@@ -123,7 +123,7 @@ def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
 
     # The DAG of today, unchanged, on the same Airflow.
     dag = f"{found[1]}/api/v2/dags/gcp_spy_today"
-    session.patch(dag, json={"is_paused": False}, timeout=10).raise_for_status()
+    session.patch(dag, json={"is_paused": False}, timeout=600).raise_for_status()
     while not {"success", "failed"} & set(states := run_states(session, dag)):
         assert time.monotonic() < end, states
         time.sleep(1)

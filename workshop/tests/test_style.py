@@ -10,7 +10,7 @@ from workshop.slides import NOTEBOOKS
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
 
 

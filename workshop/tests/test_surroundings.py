@@ -17,7 +17,7 @@ from workshop import doctor
 from workshop.lab import ROOT
 from workshop.tests.test_lab import RUN, START, environment, homes, python
 
-SLEEPER = "sleep 86.5"  # a command that no other process here runs
+SLEEPER = "sleep 3600.5"  # a command that no other process here runs
 GREEN = (
     RUN + "from workshop.slides import Builder\nfrom workshop.show import xcoms\nnames = {}\n"
     "Builder(names).catch_up(47)\nrun = names['dag'].test()\nprint(run.state)\n"
@@ -41,7 +41,7 @@ class Kernel:
             content = message["content"]
             shown.append(content.get("text", "") + "\n".join(content.get("traceback", [])))
 
-        self.client.execute_interactive(code, output_hook=keep, timeout=90)
+        self.client.execute_interactive(code, output_hook=keep, timeout=600)
         return "".join(shown)
 
     def begin(self, code: str) -> None:
@@ -61,7 +61,7 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
     started.end()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
     """Return when something holds; fail when it never does."""
     end = time.monotonic() + seconds
     while not condition():
@@ -148,7 +148,7 @@ def test_an_endless_loop_in_a_part_ends_with_an_interrupt(kernel: Kernel, tmp_pa
     kernel.begin("%%slide 26 list_instances\nopen('looping', 'w').close()\nwhile True: pass")
     wait_for((tmp_path / "looping").exists)
     kernel.manager.interrupt_kernel()
-    reply = kernel.client.get_shell_msg(timeout=30)["content"]
+    reply = kernel.client.get_shell_msg(timeout=600)["content"]
     assert reply["traceback"] == ["Interrupted; gcp_spy.py stays as it was."]
     assert kernel.run("print(dag.task_ids)") == "['gcp_service_list_instances_sql']\n"
 
@@ -207,7 +207,7 @@ def test_ten_kernels_at_once(tmp_path: Path) -> None:
         for _ in range(10)
     ]  # fmt: skip
     for process in processes:
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=600)
         assert out.splitlines()[-2] == "success", err
     assert homes(tmp_path) == []
 
@@ -256,7 +256,7 @@ def make(checkout: Path, programs: Path) -> subprocess.CompletedProcess[str]:
     path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}/usr/bin:/bin"
     return subprocess.run(
         ["make", "--no-print-directory", "setup"], cwd=checkout, capture_output=True, text=True,
-        env={"PATH": path, "HOME": str(checkout)}, timeout=60,
+        env={"PATH": path, "HOME": str(checkout)}, timeout=600,
     )  # fmt: skip
 
 
@@ -297,7 +297,7 @@ def test_set_up_interrupted_in_the_middle_can_be_run_again(
     )  # fmt: skip
     wait_for((checkout / "fetching").exists)
     os.killpg(process.pid, how)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=600)
     assert "Traceback" not in said
     assert ("Set-up stopped: it was interrupted." in said) == (how == signal.SIGINT)
     wait_for(lambda: sleepers() == 0)

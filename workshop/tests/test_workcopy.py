@@ -27,7 +27,7 @@ def copy(tmp_path: Path) -> Path:
 
 def workshop(*words: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "workshop", *words]
-    return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
 def test_a_copy_is_made_once_and_never_overwritten(copy: Path) -> None:
@@ -183,7 +183,7 @@ for source in (cell, "stored()", "stored()"):
 def test_a_cell_that_fails_on_stage_shows_what_is_stored(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "IPython", "--colors=nocolor", "--no-banner", "-c", STAGE],
-        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=90,
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert "NameError: name 'dag' is not defined" in done.stdout
     assert "Stored in 03_list_instances.ipynb, not run now:" in done.stdout
