@@ -25,15 +25,12 @@ from typing import Any
 
 import psutil
 
+from workshop.lab.session import NOT_STARTED
 from workshop.problem import Problem
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build"
 PREFIX = "gcp_spy-"
-NOT_STARTED = (
-    "The workbook has not started in this kernel: run the notebook's first cells, those up to "
-    "start(world), then this one again."
-)
 WARMING_SECONDS = 5.0  # about what it takes on two cores; only a progress bar depends on it
 BAR_STEP = 0.2
 REAL = "GCPSPY_WORLD"
