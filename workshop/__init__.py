@@ -1,31 +1,31 @@
-"""What the notebooks import: the start, the pictures, the tables, and what arrived."""
+"""What the notebooks import: the start, the pictures, the tables, and what arrived.
 
-from workshop.dagfile import load
-from workshop.exercises import check, progress
-from workshop.live import watch
-from workshop.sandbox import arrived, fault, mail, slack_message
-from workshop.show import changes, draw, figure, logs, tasks, xcoms
-from workshop.slides import catch_up, stored
-from workshop.start import start
-from workshop.switches import switches
+Each name is loaded when it is first asked for (PEP 562), so that importing one folder of the
+package does not import all.
+"""
 
-__all__ = [
-    "arrived",
-    "catch_up",
-    "changes",
-    "check",
-    "draw",
-    "fault",
-    "figure",
-    "load",
-    "logs",
-    "mail",
-    "progress",
-    "slack_message",
-    "start",
-    "stored",
-    "switches",
-    "tasks",
-    "watch",
-    "xcoms",
-]
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.2.0"
+_NAMES = {
+    "authoring.upkeep.examination": ("doctor",),
+    "composition": ("start",),
+    "exercises": ("check", "progress"),
+    "lab": ("load",),
+    "sandbox": ("arrived", "fault", "mail", "slack_message", "switches"),
+    "show": ("changes", "draw", "figure", "logs", "tasks", "watch", "xcoms"),
+    "slides": ("catch_up", "stored"),
+}
+__all__ = sorted(name for names in _NAMES.values() for name in names)
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(import_module(f"workshop.{module}"), name)
+    raise AttributeError(f"module 'workshop' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

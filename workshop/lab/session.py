@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from workshop.problem import Problem
+from workshop.ground import Problem
 
 Part = TypeVar("Part")
 NOT_STARTED = (

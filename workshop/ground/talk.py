@@ -1,0 +1,92 @@
+"""The talk's slides and the workbook's notebooks as data, and the texts made of them."""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from workshop.ground.problem import Problem
+
+HERE = Path(__file__).parent
+# The parts of gcp_spy.py, in the file's order. The talk shows operators before the functions they
+# call; a file needs the functions first.
+PARTS = tuple((HERE / "parts.txt").read_text(encoding="utf-8").split())
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A slide of the talk: where it is in the workbook, and what happens there."""
+
+    number: int
+    title: str
+    notebook: str
+    how: str  # live: a cell runs; shown: repeats the slide before; told: prose
+    minutes: float  # in the plan of ninety minutes
+    short: float  # in the plan of forty-five; none: left out
+    short_how: str
+    note: str  # for the presenter
+
+
+def last_slide() -> int:
+    """Return the number of the talk's last slide."""
+    return read_slides()[-1].number
+
+
+def slide_of(number: int) -> Slide:
+    """Return a slide by its number.
+
+    Raises:
+        Problem: the talk has none of this number.
+    """
+    if not 1 <= number <= last_slide():
+        raise Problem(f"There is no slide {number}: the talk has the slides 1 to {last_slide()}.")
+    return read_slides()[number - 1]
+
+
+@cache
+def read_slides() -> tuple[Slide, ...]:
+    """Return the slides in order."""
+    return tuple(
+        Slide(
+            int(row["slide"]), row["title"], row["notebook"], row["how"], float(row["minutes"]),
+            float(row["short"] or 0), row["short how"], row["note"],
+        )
+        for row in _rows("slides.csv")
+    )  # fmt: skip
+
+
+def with_clusters() -> list[str]:
+    """Return the notebooks that start clusters, which `make check-executors` runs."""
+    return [row["notebook"] for row in read_notebooks() if row["clusters"] == "yes"]
+
+
+def read_notebooks() -> list[dict[str, str]]:
+    """Return the notebooks in order: notebook, slides, minutes, clusters, what happens."""
+    return _rows("notebooks.csv")
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (HERE / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def notebooks_table(folder: str = "") -> str:
+    """Return the notebooks as a Markdown table.
+
+    Args:
+        folder: what stands before a file's name in a link.
+    """
+    lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
+    for row in read_notebooks():
+        link = f"[{row['notebook']}]({folder}{row['notebook']}.ipynb)"
+        lines.append(f"| {link} | {row['slides']} | {row['minutes']} | {row['what happens']} |")
+    return "\n".join(lines)
+
+
+def slides_table() -> str:
+    """Return the slides as a Markdown table."""
+    lines = ["| slide | title | notebook | what happens |", "| --- | --- | --- | --- |"]
+    for slide in read_slides():
+        link = f"[{slide.notebook}]({slide.notebook}.ipynb)"
+        lines.append(f"| {slide.number} | {slide.title} | {link} | {slide.how} |")
+    return "\n".join(lines)

@@ -1,0 +1,334 @@
+"""The one door to Airflow's inside: everything that is not its documented public interface.
+
+A new minor version of Airflow changes this file and nothing else. Its tables are read through its
+ORM models, never by their names. Each function says what it needs; `workshop/tests/lab` has a test
+for each. Airflow is imported inside the functions, because importing it takes seconds.
+"""
+
+import gc
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+CHANGES = "workshop_changes"  # a table of the workbook's own, in its private database
+# What Airflow logs when a task lets go before it ends: for this a listener has no method.
+LETS_GO = {
+    "Rescheduling task, marking task as UP_FOR_RESCHEDULE": "up_for_reschedule",
+    "Pausing task as DEFERRED. ": "deferred",
+}
+
+
+def task_instances(run: Any) -> "DataFrame":
+    """Return the task instances of a DagRun, sorted.
+
+    Args:
+        run: anything with a dag_id and a run_id.
+
+    Returns:
+        task, map_index (-1: not mapped), state, tries and seconds.
+    """
+    from airflow.models.taskinstance import TaskInstance as TI
+
+    columns = {
+        "task": TI.task_id, "map_index": TI.map_index, "state": TI.state,
+        "tries": TI.try_number, "seconds": TI.duration,
+    }  # fmt: skip
+    return _read(columns, of=(TI, run), order=(TI.task_id, TI.map_index))
+
+
+def xcoms(run: Any) -> "DataFrame":
+    """Return the XComs of a DagRun, sorted: task, map_index, key and value.
+
+    Args:
+        run: anything with a dag_id and a run_id.
+    """
+    from airflow.models.xcom import XComModel as X
+
+    columns = {"task": X.task_id, "map_index": X.map_index, "key": X.key, "value": X.value}
+    return _read(columns, of=(X, run), order=(X.task_id, X.map_index, X.key))
+
+
+def run_state(run: Any) -> str:
+    """Return the state of a DagRun, as the metadata database has it.
+
+    Args:
+        run: anything with a dag_id and a run_id.
+    """
+    from airflow.models.dagrun import DagRun
+
+    return str(_read({"state": DagRun.state}, of=(DagRun, run))["state"].iloc[0])
+
+
+def newest_run() -> Any:
+    """Return dag_id, run_id and state of this database's newest DagRun, or None."""
+    from airflow.models.dagrun import DagRun
+
+    columns = {"dag_id": DagRun.dag_id, "run_id": DagRun.run_id, "state": DagRun.state}
+    return next(_read(columns, order=[DagRun.id.desc()]).itertuples(), None)
+
+
+def _read(columns: dict[str, Any], *, of: Any = None, order: Any = ()) -> "DataFrame":
+    """Return columns of a model, or of a table, as a table; those of one DagRun, or of all.
+
+    Through a session of the ORM: since 3.4 Airflow keeps what earlier tries left in the same
+    tables, and leaves that out there.
+    """
+    import pandas as pd
+    from airflow import settings
+    from sqlalchemy import orm, select
+
+    query = select(*[column.label(name) for name, column in columns.items()]).order_by(*order)
+    with orm.Session(settings.engine) as session:
+        rows = session.execute(query.where(*_is_of(*of)) if of else query).all()
+    frame = pd.DataFrame(rows, columns=list(columns))
+    if "value" in columns:  # whatever Python type each value has
+        frame["value"] = pd.Series([row.value for row in rows], dtype=object)
+    return frame
+
+
+def _is_of(model: Any, run: Any) -> tuple[Any, Any]:
+    return model.dag_id == run.dag_id, model.run_id == run.run_id
+
+
+def record_changes() -> None:
+    """Let the metadata database keep every state of a task instance; Airflow keeps the newest.
+
+    Needs SQLite's triggers, and the model's columns: their names are not typed here.
+    """
+    from airflow import settings
+    from airflow.models.taskinstance import TaskInstance as TI
+
+    def name(attribute: str) -> str:
+        return str(getattr(TI, attribute).expression.name)
+
+    # Not by the task instance's id: it is a new one for each try.
+    keys = ", ".join(f"new.{name(key)}" for key in ("dag_id", "run_id", "task_id", "map_index"))
+    table, state, trigger = TI.__table__.name, name("state"), f"{CHANGES}_kept"
+    # Since 3.4 each try has a row, which changes once more when the next one begins.
+    live = f"and new.{name('working_set')} " if hasattr(TI, "working_set") else ""
+    with settings.engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"create table {CHANGES} (dag_id, run_id, task, map_index, before, after)"
+        )
+        connection.exec_driver_sql(
+            f"create trigger {trigger} after update of {state} on {table} "
+            f"when old.{state} is not new.{state} and new.{state} is not null {live}begin "
+            f"insert into {CHANGES} values ({keys}, old.{state}, new.{state}); end"
+        )
+        try:  # SQLite looks at a trigger's names only when it is used, and then stops the run
+            connection.exec_driver_sql(f"update {table} set {state} = {state} where 0")
+        except Exception:
+            connection.exec_driver_sql(f"drop trigger {trigger}")
+            connection.exec_driver_sql(f"drop table {CHANGES}")
+            raise
+
+
+def state_changes(run: Any) -> "DataFrame | None":
+    """Return every change of state in a DagRun, by task and in order; None: it is not recorded.
+
+    Args:
+        run: anything with a dag_id and a run_id.
+
+    Returns:
+        task, map_index, before and after.
+    """
+    from airflow import settings
+    from sqlalchemy import column, inspect, table
+
+    if not inspect(settings.engine).has_table(CHANGES):
+        return None
+    names = ("task", "map_index", "before", "after")
+    changes = table(CHANGES, *map(column, ("dag_id", "run_id", "rowid", *names))).c
+    order = (changes.task, changes.map_index, changes.rowid)
+    return _read({name: changes[name] for name in names}, of=(changes, run), order=order)
+
+
+def task_state(address: str, run: Any, task_id: str) -> str | None:
+    """Return the state of a task in another metadata database, without its API server.
+
+    Args:
+        address: of the database, for SQLAlchemy.
+        run: anything with a dag_id and a run_id.
+        task_id: the task.
+    """
+    from airflow.models.taskinstance import TaskInstance as TI
+    from sqlalchemy import create_engine, select
+    from sqlalchemy.pool import NullPool
+
+    query = select(TI.state).where(*_is_of(TI, run), TI.task_id == task_id)
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        state: str | None = connection.execute(query).scalar_one()
+    return state
+
+
+def lock_task_instances(connection: Any) -> None:
+    """Lock the table of task instances of a PostgreSQL until the transaction ends."""
+    from airflow.models.taskinstance import TaskInstance as TI
+    from sqlalchemy import text
+
+    connection.execute(text(f"lock table {TI.__table__.name} in access exclusive mode"))
+
+
+def build_api() -> None:
+    """Build the API that tasks talk to in this process, with its many versions.
+
+    Otherwise the first `dag.test()` builds them, at its first request.
+    """
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    api = in_process_api_server()
+    # Airflow's transport fits the client library that Airflow itself uses: httpx or its next one.
+    library = importlib.import_module(type(api.transport).__module__.partition(".")[0])
+    client = library.Client(transport=api.transport, base_url="http://in-process.invalid./")
+    client.get("/health")
+
+
+def run_triggers_in_a_thread() -> None:
+    """Let `dag.test()` run deferred tasks: it uses asyncio.run, which a notebook's loop forbids."""
+    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
+
+    run = InProcessTestSupervisor.run_trigger_in_process
+
+    def in_a_thread(**what: Any) -> Any:
+        pool = ThreadPoolExecutor(1)
+        try:
+            return pool.submit(run, **what).result()
+        finally:
+            pool.shutdown(wait=False)
+
+    InProcessTestSupervisor.run_trigger_in_process = in_a_thread
+
+
+def redact(message: str) -> str:
+    """Return a message without the secrets that Airflow knows.
+
+    Airflow masks them where it writes a log; in a notebook nothing is written.
+    """
+    # Not an import: a log line of another thread must not wait until Airflow is warm.
+    masker = sys.modules.get("airflow.sdk._shared.secrets_masker")
+    return str(getattr(masker, "redact", str)(message))
+
+
+def listen(changed: Callable[[Any, str, Any], None]) -> None:
+    """Call a function for each change of a task in this process.
+
+    Args:
+        changed: gets the task instance, its new state, and the error where it failed.
+    """
+    from airflow.listeners import hookimpl
+    from airflow.sdk.listener import get_listener_manager
+
+    class Listener:
+        @hookimpl
+        def on_task_instance_running(self, task_instance: Any) -> None:
+            changed(task_instance, "running", None)
+
+        @hookimpl
+        def on_task_instance_success(self, task_instance: Any) -> None:
+            changed(task_instance, "success", None)
+
+        @hookimpl
+        def on_task_instance_skipped(self, task_instance: Any) -> None:
+            changed(task_instance, "skipped", None)
+
+        @hookimpl
+        def on_task_instance_failed(self, task_instance: Any, error: Any) -> None:
+            changed(task_instance, "failed", error)
+
+    get_listener_manager().add_listener(Listener())
+
+
+def capture_logs(keep: Callable[[str, str], None], pause: Callable[[str], None]) -> None:
+    """Take structlog's and logging's messages out of the cells; call once.
+
+    Args:
+        keep: gets the level and the message.
+        pause: gets the state in which a task lets go before it ends.
+    """
+    import airflow.settings  # noqa: F401  (reads the settings, configures logging)
+    import structlog
+
+    def from_structlog(logger: Any, method: str, event: Any) -> Any:
+        if method != "debug":
+            level = "error" if method == "exception" else method
+            keep(level, str(event.get("event", "")) + _cause(event.get("exc_info")))
+        if state := LETS_GO.get(str(event.get("event"))):
+            pause(state)
+        raise structlog.DropEvent
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            keep(record.levelname.lower(), record.getMessage() + _cause(record.exc_info))
+
+    # In place, because loggers made earlier hold this very list.
+    structlog.get_config()["processors"].insert(0, from_structlog)
+    handler = Handler(level=logging.INFO)
+    names = list(logging.root.manager.loggerDict)
+    for logger in [logging.getLogger(), *map(logging.getLogger, names)]:
+        if logger.handlers:
+            logger.handlers = [handler]
+
+
+def _cause(error: Any) -> str:
+    """Return the last line of a traceback: the error's name and message."""
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, tuple):
+        error = error[1]
+    return f"\n{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
+
+
+def release_database(error: BaseException | None) -> None:
+    """Give up what an interrupted Airflow holds of its database, often in mid-transaction.
+
+    Otherwise the next run sees an old state, or finds the database locked.
+
+    Args:
+        error: the interrupt; the frames of its traceback hold database sessions.
+    """
+    from airflow import settings
+
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+    settings.Session.remove()
+    gc.collect()
+    settings.engine.dispose()
+
+
+def first_ticks(dag: Any, count: int) -> list[Any]:
+    """Return the first times after November 2018 at which a DAG's schedule makes it run."""
+    import pendulum
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    timetable = coerce_to_core_timetable(dag.timetable)
+    when = TimeRestriction(pendulum.datetime(2018, 12, 1, tz="UTC"), None, True)
+    ticks: list[Any] = []
+    last = None
+    for _ in range(count):
+        info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=when)
+        if info is None:
+            break
+        ticks.append(info.run_after)
+        last = info.data_interval
+    return ticks
+
+
+def read_dag_files(folder: str) -> tuple[int, dict[str, str]]:
+    """Return how many DAGs the files of a folder hold, and the errors of those that fail, by file.
+
+    Args:
+        folder: with DAG files.
+    """
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(folder)
+    return len(bag.dags), dict(bag.import_errors)

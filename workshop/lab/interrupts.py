@@ -1,0 +1,68 @@
+"""An interrupted cell: one sentence, no process left behind, and a database for the next run."""
+
+import os
+import traceback
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from workshop.lab import inside
+
+SECONDS_TO_STOP = 3
+
+
+class Interrupted(KeyboardInterrupt):
+    """A cell was interrupted while a DAG ran; shown as one sentence."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self), "The DAG is as it was; run the cell again."]
+
+
+def end_task(ti: Any) -> None:
+    """End the task that an interrupt met, with its processes.
+
+    Airflow takes an interrupt for a failure, tries the task again and leaves its process alone.
+    Whoever interrupts a cell wants both to end.
+
+    Raises:
+        Interrupted: always; it ends the run too.
+    """
+    with suppress(Exception):  # its command may just have ended, and all are ended below
+        ti.task.on_kill()
+    _end_commands_of(ti)
+    raise Interrupted(f"Interrupted: the task '{ti.task_id}' was stopped.")
+
+
+def _end_commands_of(ti: Any) -> None:
+    """End the processes that a task started, also those that its operator does not know (yet).
+
+    Airflow gives them the task's context as environment variables.
+    """
+    context = {
+        "AIRFLOW_HOME": os.environ["AIRFLOW_HOME"],
+        "AIRFLOW_CTX_DAG_RUN_ID": ti.run_id,
+        "AIRFLOW_CTX_TASK_ID": ti.task_id,
+    }
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and context.items() <= process.environ().items():
+                process.terminate()
+                found.append(process)
+    for process in psutil.wait_procs(found, timeout=SECONDS_TO_STOP)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def show_interrupt(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+    """Show an interrupt; one that met Airflow between two tasks as a sentence, as within a task.
+
+    The arguments are those of IPython's `set_custom_exc`.
+    """
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace)]
+    if any(name.startswith("airflow.") for name in modules):
+        inside.release_database(error)
+        if kind is KeyboardInterrupt:
+            error = Interrupted("Interrupted: the run was stopped.")
+    shell.showtraceback((type(error), error, trace))

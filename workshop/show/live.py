@@ -1,0 +1,219 @@
+"""`watch(dag)`: the graph of a DAG that changes colour while `dag.test()` runs in another cell.
+
+A run of a DAG that nobody watches shows a bar while it takes long. Airflow's listeners run in the
+notebook's own process and tell each change of a task. The states that no listener hears of, those
+of tasks that never ran, come from the DagRun when the cell ends.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anywidget
+import traitlets
+
+from workshop.ground import Problem
+from workshop.lab import TaskLogs, current, inside
+from workshop.show.graphs import STATE_COLORS, draw, layout, source, worst
+from workshop.show.pictures import render
+from workshop.show.progress import SECONDS_A_STEP, Progress
+from workshop.show.tables import tasks, xcoms
+
+LAST_LINES = 12
+LONGEST = 400  # characters of a log line or an XCom that travel to the browser
+FOLDER = Path(__file__).parent
+
+
+class Stored:
+    """A widget that is stored as text and HTML: a saved widget without a kernel shows nothing."""
+
+    stored_text: str
+    stored_html: str
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle: Any = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        data = bundle[0] if isinstance(bundle, tuple) else bundle  # anywidget adds metadata
+        return {**data, "text/plain": self.stored_text, "text/html": self.stored_html}
+
+
+class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets has no types
+    """The graph of one DAG, in one cell's output."""
+
+    _esm = (FOLDER / "live.js").read_text(encoding="utf-8")
+    _css = (FOLDER / "live.css").read_text(encoding="utf-8")
+    graphs = traitlets.Dict().tag(sync=True)  # "unfolded" and, with task groups, "folded": SVG
+    boxes = traitlets.Dict().tag(sync=True)  # the tasks in each box
+    tasks = traitlets.Dict().tag(sync=True)  # what is known of each task
+    run = traitlets.Unicode("").tag(sync=True)  # the state of the DagRun
+    colors = traitlets.Dict(STATE_COLORS).tag(sync=True)
+
+    def __init__(self, dag: Any) -> None:
+        super().__init__()
+        self.dag_id: str = dag.dag_id
+        picture = draw(dag)
+        self.stored_text, self.stored_html = picture.text, picture._repr_html_()
+        self.run_id = ""
+        self._last = ""
+        self._instances: dict[str, dict[int, str]] = {}
+        self._begun: dict[tuple[str, int], float] = {}
+        self._draw(dag)
+
+    def _draw(self, dag: Any) -> None:
+        graphs: dict[str, str] = {}
+        boxes: dict[str, list[str]] = {}
+        sources = ""
+        for name, fold in (("unfolded", False), ("folded", True)):
+            nodes, edges = layout(dag, fold=fold)
+            boxes |= {box: list(node.tasks) for box, node in nodes.items()}
+            small = {box: [node.kind, "upstream_failed"] for box, node in nodes.items()}
+            graph = source(dag, nodes, edges, small, {})
+            if graph not in sources:  # without groups the two are the same
+                graphs[name] = render(graph)
+            sources += graph
+        if sources != self._last:
+            self._last, self.boxes, self.graphs = sources, boxes, graphs
+
+    def changed(self, ti: Any, state: str) -> None:
+        """Take a change of a task: show its state and, when it ended, what it left behind."""
+        if ti.dag_id != self.dag_id:
+            return
+        if ti.run_id != self.run_id:
+            self.run_id, self._instances, self.tasks = ti.run_id, {}, {}
+            self._draw(ti.task.dag)
+            self.run = "running"
+        index = -1 if ti.map_index is None else ti.map_index
+        self._instances.setdefault(ti.task_id, {})[index] = state
+        key = (ti.task_id, index)
+        self._begun.setdefault(key, time.monotonic())
+        known = {
+            "state": worst(self._instances[ti.task_id].values()),
+            "tries": ti.try_number,
+            "seconds": round(time.monotonic() - self._begun[key], 1),
+        }
+        if state != "running":
+            del self._begun[key]
+            logs = current()[TaskLogs]
+            lines = logs.of_task(ti)[-LAST_LINES:]
+            known["log"] = [f"{level}: {logs.plain(line)[:LONGEST]}" for level, line in lines]
+            left = xcoms(ti)
+            left = left[left["task"] == ti.task_id]
+            known["xcom"] = [
+                f"{key}: {logs.plain(str(value))[:LONGEST]}"
+                for key, value in zip(left["key"], left["value"], strict=True)
+            ]
+        # Without a second dict of all tasks for each change: only the message travels now.
+        self.tasks.setdefault(ti.task_id, {}).update(known)
+        self.send({"task": ti.task_id, "known": known})
+
+    def settle(self) -> None:
+        """Show the states that the DagRun has when the cell ends."""
+        if self.run != "running":
+            return
+        run = SimpleNamespace(dag_id=self.dag_id, run_id=self.run_id)
+        known = {name: dict(values) for name, values in self.tasks.items()}
+        frame = tasks(run)
+        for task in frame["task"].unique():
+            state = worst(frame[frame["task"] == task]["state"])
+            known.setdefault(str(task), {"tries": 0})["state"] = state
+        self.tasks = known
+        self.run = inside.run_state(run)
+
+
+class RunBar:
+    """How far the run of one DAG is, in the cell that runs it.
+
+    Args:
+        ti: the first task instance of the run.
+        progress: where it is shown.
+        patience: seconds before it is shown.
+    """
+
+    def __init__(self, ti: Any, progress: Progress, patience: float) -> None:
+        self.run_id: str = ti.run_id
+        self._dag = ti.task.dag
+        self._ended = 0
+        self._over = threading.Event()
+        # In a thread: a task that takes long changes nothing meanwhile.
+        self._thread = threading.Thread(target=self._run, args=(progress, patience), daemon=True)
+        self._thread.start()
+
+    def changed(self, state: str) -> None:
+        """Take a change of a task: count it when the task has ended."""
+        self._ended += state in ("success", "failed", "skipped")
+
+    def end(self) -> None:
+        """Take the bar away."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self, progress: Progress, pause: float) -> None:
+        begun = time.monotonic()
+        with progress:
+            while not self._over.wait(pause):
+                pause = min(pause, SECONDS_A_STEP)
+                total = max(len(self._dag.tasks), self._ended)  # mapped tasks have many instances
+                text = (
+                    f"{self._dag.dag_id}: {self._ended} of {total} tasks have ended, "
+                    f"{time.monotonic() - begun:.0f} s"
+                )
+                progress.show(text, self._ended, total)
+
+
+class Graphs:
+    """The graphs that are watched in this process, and the bar of a run that nobody watches.
+
+    Args:
+        progress: makes what shows the bar.
+        patience: seconds before a run has a bar.
+    """
+
+    def __init__(self, progress: Callable[[], Progress] = Progress, patience: float = 1.0) -> None:
+        self._progress, self._patience = progress, patience
+        self._watched: dict[str, Watched] = {}
+        self._bar: RunBar | None = None
+
+    def watch(self, dag: Any) -> Watched:
+        """Return the graph of a DAG, and follow its runs; a later one takes the place of this."""
+        self._watched[dag.dag_id] = Watched(dag)
+        return self._watched[dag.dag_id]
+
+    def changed(self, ti: Any, state: str) -> None:
+        """Take a change of a task of any DAG."""
+        if ti.dag_id in self._watched:
+            self._watched[ti.dag_id].changed(ti, state)
+        elif (progress := self._progress()).is_seen():
+            if self._bar is None or self._bar.run_id != ti.run_id:
+                self._end_bar()
+                self._bar = RunBar(ti, progress, self._patience)
+            self._bar.changed(state)
+
+    def settle(self) -> None:
+        """Bring all graphs to what their DagRuns are, and end the bar; called after each cell."""
+        for watched in self._watched.values():
+            watched.settle()
+        self._end_bar()
+
+    def _end_bar(self) -> None:
+        if self._bar:
+            self._bar.end()
+            self._bar = None
+
+
+def watch(dag: Any) -> Watched:
+    """Return the graph of a DAG; it changes colour while `dag.test()` runs in a later cell.
+
+    Choose a task in it, by mouse or with Tab and Enter, to see its state, its tries, its seconds,
+    the last lines of its log and its XComs.
+
+    Args:
+        dag: the DAG. A later `watch` of the same DAG takes the place of this one.
+
+    Raises:
+        Problem: it is no DAG, or the notebook has not started.
+    """
+    if not hasattr(dag, "tasks"):
+        raise Problem(f"watch() shows a DAG, not a {type(dag).__name__}: write watch(dag).")
+    return current()[Graphs].watch(dag)

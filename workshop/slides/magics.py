@@ -1,0 +1,104 @@
+"""The cell magics `%%slide N part`, `%%exercise` and `%%dag`, and what happens around each cell."""
+
+from collections.abc import Callable
+from typing import Any
+
+from workshop.ground import Problem
+from workshop.ground.cells import code_cells, parse_exercise, parse_slide
+from workshop.lab import TaskLogs, current
+from workshop.lab.dagcell import magic as dag_magic
+from workshop.lab.interrupts import show_interrupt
+from workshop.show import Graphs
+from workshop.slides.assembly import Builder
+
+
+class Cells:
+    """The cells of this notebook: the one that runs now, and the one before."""
+
+    def __init__(self) -> None:
+        self.before, self.now = "", ""
+        self.observers: list[Callable[[str], None]] = []  # called with a cell's source at its end
+
+    def begin(self, info: Any) -> None:
+        """Take a cell that begins; IPython calls this."""
+        self.before, self.now = self.now, info.raw_cell or ""
+
+    def end(self, result: Any) -> None:
+        """Take a cell that has ended; IPython calls this."""
+        current()[TaskLogs].release()
+        current()[Graphs].settle()
+        for observer in self.observers:
+            observer(self.now)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Know the magics before the workbook starts, so that a cell run too early gets a sentence."""
+    magics = {"slide": _slide, "exercise": _exercise, "solution": _solution, "dag": dag_magic}
+    for name, magic in magics.items():
+        shell.register_magic_function(magic, "cell", name)
+
+
+def register(shell: Any) -> None:
+    """Give a notebook its magics, once, and watch its cells."""
+    session = current()
+    if session.find(Builder):
+        return
+    session.put(Builder(shell.user_ns))
+    load_ipython_extension(shell)
+    shell.set_custom_exc((KeyboardInterrupt,), show_interrupt)
+    cells = session[Cells]
+    shell.events.register("pre_run_cell", cells.begin)
+    shell.events.register("post_run_cell", cells.end)
+
+
+def catch_up(slide: int) -> None:
+    """Make the DAG file what the workbook's own cells make of it up to a slide, and say so.
+
+    Args:
+        slide: a slide's number; later cells of the notebook go on from there.
+
+    Raises:
+        Problem: the notebook has not started, or nothing is written up to that slide.
+    """
+    if not isinstance(slide, int):
+        raise Problem("Write the slide's number: catch_up(31).")
+    print(current()[Builder].catch_up(slide))
+
+
+def _slide(line: str, cell: str) -> None:
+    """Write one part of gcp_spy.py: `%%slide N part`."""
+    print(current()[Builder].write(*parse_slide(line), cell))
+
+
+def _exercise(line: str, cell: str) -> None:
+    """Write one part of gcp_spy.py for an exercise: `%%exercise NAME part`."""
+    print(current()[Builder].attempt(*parse_exercise(line), cell, given=False))
+
+
+def _solution(line: str, cell: str) -> None:
+    """Write one part of gcp_spy.py as the workbook solves an exercise: `%%solution NAME part`."""
+    print(current()[Builder].attempt(*parse_exercise(line), cell, given=True))
+
+
+def stored() -> None:
+    """Show what the workbook has stored for the cell that ran before this one.
+
+    For a presenter whose live cell fails on stage: the talk goes on with the recorded result.
+
+    Raises:
+        Problem: that cell is not one of the workbook's, so nothing is stored for it.
+    """
+    from IPython.display import display
+
+    before = current()[Cells].before.strip()
+    for name, _, cell in code_cells():
+        if "".join(cell["source"]).strip() == before and before:
+            print(f"Stored in {name}, not run now:")
+            for output in cell["outputs"]:
+                if "text" in output:
+                    print("".join(output["text"]), end="")
+                else:
+                    data = {kind: "".join(form) for kind, form in output["data"].items()}
+                    display(data, raw=True)
+            return
+    raise Problem("Nothing is stored: the cell that ran before this one is not the workbook's.")
