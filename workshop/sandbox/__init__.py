@@ -1,0 +1,28 @@
+"""The sandbox: a gcloud, a Slack endpoint and a mail server on this machine, and what arrived."""
+
+from workshop.sandbox.dropdowns import switches
+from workshop.sandbox.gcloud import SERVICES, Service
+from workshop.sandbox.inbox import arrivals, arrived, mail, received, slack_message
+from workshop.sandbox.mailserver import Mail, MailServer, unused_port
+from workshop.sandbox.slack import NO_STATUS, Slack, SlackMessage, without_webhook
+from workshop.sandbox.world import (
+    DAG_VARIABLES,
+    TODAY_VARIABLES,
+    WORLDS,
+    Sandbox,
+    enter,
+    fault,
+    faults_now,
+    is_real,
+    sandbox_environment,
+    set_faults,
+    use_real,
+    visit,
+)
+
+__all__ = [
+    "DAG_VARIABLES", "NO_STATUS", "SERVICES", "TODAY_VARIABLES", "WORLDS", "Mail", "MailServer",
+    "Sandbox", "Service", "Slack", "SlackMessage", "arrivals", "arrived", "enter", "fault",
+    "faults_now", "is_real", "mail", "received", "sandbox_environment", "set_faults",
+    "slack_message", "switches", "unused_port", "use_real", "visit", "without_webhook",
+]  # fmt: skip

@@ -1,0 +1,165 @@
+"""An HTTP endpoint on loopback that answers as Slack's documentation of incoming webhooks says."""
+
+import json
+import re
+import secrets
+import threading
+import time
+import urllib.parse
+from dataclasses import dataclass
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from workshop.sandbox.cards import block_texts, message_card
+
+RETRY_AFTER = 1  # seconds, which the limit of the rate lasts and says
+SILENT, REFUSED = "silent", "refused"
+SILENT_SECONDS = 6  # then the connection is closed; a real one may stay open much longer
+NO_STATUS, NO_ANSWER = 0, "no answer"
+FAULT_ANSWERS = {
+    400: "invalid_payload",
+    403: "action_prohibited",
+    404: "channel_not_found",
+    410: "channel_is_archived",
+    429: "rate_limited",
+    500: "rollup_error",
+}
+SLACK_FAULTS = (*FAULT_ANSWERS, SILENT, REFUSED)
+
+
+@dataclass(frozen=True)
+class SlackMessage:
+    """A message that the Slack endpoint got, and its answer."""
+
+    payload: dict[str, Any]
+    status: int
+    answer: str
+
+    @property
+    def text(self) -> str:
+        """The message as a person reads it, without formatting."""
+        lines = [str(self.payload.get("text", ""))]
+        for attachment in self.payload.get("attachments", []):
+            lines.append(str(attachment.get("pretext", "")))
+            lines.append(str(attachment.get("text", "")))
+            for one in attachment.get("fields", []):
+                lines += [f"{one.get('title', '')}:", *str(one.get("value", "")).splitlines()]
+        shown = [
+            text.strip("*") for block in block_texts(self.payload) for text in block.splitlines()
+        ]
+        return "\n".join(line for line in shown or lines if line)
+
+    def __repr__(self) -> str:
+        return f"Slack message, answered {self.status} {self.answer}\n{self.text}"
+
+    def _repr_html_(self) -> str:
+        return message_card(self.payload, f"{self.status} {self.answer}")
+
+
+class Slack:
+    """An HTTP endpoint that accepts and refuses what Slack's incoming webhooks do."""
+
+    def __init__(self) -> None:
+        self.messages: list[SlackMessage] = []
+        self.fault: int | str | None = None
+        self._since = 0.0  # when it failed first, of time.monotonic()
+        self._secret = secrets.token_hex(12)
+        self._listen(0)
+
+    @property
+    def webhook(self) -> str:
+        """The webhook's address; its last part is a secret, as a real one's is."""
+        return f"http://127.0.0.1:{self._server.server_port}/services/T0SPY/B0SPY/{self._secret}"
+
+    def take(self, path: str, content_type: str, body: bytes) -> tuple[int, str]:
+        """Return status and body of the answer to a request, and keep the message."""
+        kind, *ids = path.strip("/").split("/")
+        if kind != "services" or len(ids) != 3 or ids[:2] != ["T0SPY", "B0SPY"]:
+            return 404, "no_service"
+        if not secrets.compare_digest(ids[2], self._secret):
+            return 403, "invalid_token"
+        try:
+            if content_type.startswith("application/x-www-form-urlencoded"):
+                body = urllib.parse.parse_qs(body.decode())["payload"][0].encode()
+            payload = json.loads(body)
+        except (ValueError, KeyError):
+            return 400, "invalid_payload"
+        if not isinstance(payload, dict):
+            return 400, "invalid_payload"
+        if not any(payload.get(key) for key in ("text", "attachments", "blocks")):
+            return 400, "no_text"
+        if len(payload.get("attachments") or []) > 100:
+            return 400, "too_many_attachments"
+        if not _fits(payload.get("blocks") or []):
+            return 400, "invalid_blocks"
+        status, answer = self._fail() if self.fault else (200, "ok")
+        self.messages.append(SlackMessage(payload, status, answer))
+        return status, answer
+
+    def _fail(self) -> tuple[int, str]:
+        """Return status and answer as the fault has them; a limit of the rate passes by itself."""
+        first, self._since = not self._since, self._since or time.monotonic()
+        if self.fault == SILENT:
+            return (NO_STATUS, NO_ANSWER) if first else (200, "ok")
+        if self.fault == 429 and time.monotonic() - self._since >= RETRY_AFTER:
+            return 200, "ok"
+        assert isinstance(self.fault, int)
+        return self.fault, FAULT_ANSWERS[self.fault]
+
+    def set_fault(self, fault: int | str | None) -> None:
+        """Fail from now on as one of SLACK_FAULTS says; with None it works again."""
+        before, self.fault, self._since = self.fault, fault, 0.0
+        if fault == REFUSED and before != REFUSED:
+            self._server.shutdown()
+            self._server.server_close()
+        elif fault != REFUSED and before == REFUSED:
+            self._listen(self._server.server_port)
+
+    def _listen(self, port: int) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server.daemon_threads = True
+        serve = partial(self._server.serve_forever, poll_interval=0.05)
+        threading.Thread(target=serve, name="slack", daemon=True).start()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        slack = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                kind = self.headers.get("Content-Type", "")
+                status, answer = slack.take(self.path, kind, body)
+                if status == NO_STATUS:
+                    time.sleep(SILENT_SECONDS)
+                    self.close_connection = True
+                    return
+                self.send_response(status)
+                if status == 429:
+                    self.send_header("Retry-After", str(RETRY_AFTER))
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer.encode())
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing: the webhook's secret is in the path."""
+
+        return Handler
+
+
+def without_webhook(message: str) -> str:
+    """Return a text without the last part of a webhook's address, which is a secret."""
+    return re.sub(r"/services/[\w/-]+", "/services/…", message)
+
+
+def _fits(blocks: list[Any]) -> bool:
+    """Return whether blocks are within Slack's limits: how many, and how long their texts are.
+
+    Source: Slack's reference of blocks: 50 in a message, 3000 characters in a section, 150 in a
+    header.
+    """
+    longest = {"section": 3000, "header": 150}
+    texts = [
+        (block.get("type"), str((block.get("text") or {}).get("text", ""))) for block in blocks
+    ]
+    return len(blocks) <= 50 and all(len(text) <= longest.get(kind, 3000) for kind, text in texts)
