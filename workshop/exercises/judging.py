@@ -1,0 +1,257 @@
+"""How an exercise is judged: `check`, `progress`, and what the judges in `notebooks` share.
+
+A judge gets the DAG that the exercise's cells make, or the answer. It says what is wrong with
+`expect`, and returns where nothing is. It runs the DAG in worlds of its own; the learner's world,
+and what arrived in it, stay as they were.
+"""
+
+import ast
+import html
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import pandas as pd
+import yaml
+
+from workshop.ground import known
+from workshop.ground.cells import code_cells, is_solution, read_attempts
+from workshop.ground.learner import note_solved, solved
+from workshop.lab import TaskLogs, current
+from workshop.sandbox import faults_now, gcloud, visit
+from workshop.show import tasks, xcoms
+from workshop.slides import Builder, Cells
+
+SERVICES = [name for name, service in gcloud.SERVICES.items() if service.in_talk]
+LIST = "gcp_service_list_instances_{}"
+LISTED = Path(__file__).with_name("questions.yaml")
+MARKS = {
+    "right": ("✓ Right.", "#008000"),
+    "not yet": ("✗ Not yet.", "#c62828"),
+    "open": ("… Not attempted yet.", "#8c8c8c"),
+}
+# Of a right answer: the types that an answer may have, where it is not the same type alone.
+KINDS: dict[type, Any] = {set: (set, list, tuple), list: (list, tuple)}
+
+
+class Wrong(Exception):
+    """What is wrong with a DAG or an answer: a sentence for the learner."""
+
+
+def expect(condition: object, sentence: str) -> None:
+    """Go on only if a condition holds; `assert` would not do, since `python -O` leaves it out.
+
+    Raises:
+        Wrong: it does not hold; with the sentence.
+    """
+    if not condition:
+        raise Wrong(sentence)
+
+
+def expect_dag(dag: Any, call: str, *names: str) -> None:
+    """Go on only with a DAG that has these tasks; `call` is how a learner hands it over.
+
+    Raises:
+        Wrong: it is no DAG, or lacks a task.
+    """
+    expect(hasattr(dag, "task_dict"), f"Hand over the DAG, not a {type(dag).__name__}: {call}.")
+    for name in names:
+        expect(name in dag.task_dict, f"The DAG has no task {name}.")
+
+
+class Exercise(NamedTuple):
+    """An exercise whose DAG or function is tried out."""
+
+    title: str  # what it asks, in a few words
+    judge: Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """An exercise whose right answer is the same for everybody.
+
+    An answer is judged part by part: a dict by its keys, a set by the members that have a hint, a
+    list by its places; a number or a text is one part, called None. In a text, capital letters and
+    a full stop at the end make no difference; write `right` and `choices` without.
+
+    Args:
+        title: what it asks, in a few words.
+        right: the right answer.
+        hints: the sentence for a wrong part, or for each part its own, in the order of judging; it
+            may name the `{part}`, what was `{got}` for it, and the whole `{answer}`.
+        refusal: the sentence for an answer that cannot be judged: it has the wrong type or length,
+            or is not made of `choices`. It may name the `{kind}` it has and the one `{wanted}`.
+        choices: all keys of a dict, all members of a list, or the only ones of anything else.
+    """
+
+    title: str
+    right: Any
+    hints: str | Mapping[Any, str]
+    refusal: str = "Answer with a {wanted}: yours is a {kind}."
+    choices: Collection[str] = ()
+
+    def judge(self, answer: Any) -> None:
+        """Go on only with the right answer.
+
+        Raises:
+            Wrong: it is another one.
+        """
+        names = {"wanted": type(self.right).__name__, "kind": type(answer).__name__}
+        answer = answer.strip().rstrip(".").lower() if isinstance(answer, str) else answer
+        expect(self._can_judge(answer), self.refusal.format(**names))
+        right, given = self._parts(self.right), self._parts(answer)
+        hints = self.hints if isinstance(self.hints, Mapping) else dict.fromkeys(right, self.hints)
+        for part, hint in hints.items():
+            got, wanted = given.get(part), right[part]
+            same = got == wanted or (isinstance(got, str | list | tuple) and set(got) == wanted)
+            expect(same, hint.format(part=part, got=got, answer=answer))
+
+    def _can_judge(self, answer: Any) -> bool:
+        kind = type(self.right)
+        if not isinstance(answer, KINDS.get(kind, kind)):
+            return False
+        if kind is list and len(answer) != len(self.right):
+            return False
+        words = [answer] if kind is str else answer
+        if self.choices and kind in (dict, list):
+            return sorted(words, key=repr) == sorted(self.choices)
+        return not self.choices or all(word in self.choices for word in words)
+
+    def _parts(self, answer: Any) -> dict[Any, Any]:
+        if isinstance(self.right, set):
+            return {member: member in answer for member in self.hints}
+        if isinstance(self.right, list):
+            return dict(enumerate(answer))
+        return answer if isinstance(self.right, dict) else {None: answer}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` says, as text and as a line of HTML."""
+
+    kind: str  # a key of MARKS
+    sentence: str
+
+    def __repr__(self) -> str:
+        return f"{MARKS[self.kind][0]} {self.sentence}"
+
+    def _repr_html_(self) -> str:
+        mark, color = MARKS[self.kind]
+        return (
+            f'<div style="border-left:4px solid {color};padding:4px 12px">'
+            f"<b>{mark}</b> {html.escape(self.sentence)}</div>"
+        )
+
+
+@cache
+def every() -> list[tuple[str, str, Exercise | Question]]:
+    """Return notebook, name and content of each exercise, in the notebooks' order.
+
+    The judge of an exercise is the function with its name in the notebook's file: of the notebook
+    `04_slack` this is `notebooks/n04_slack.py`.
+    """
+    found: list[tuple[str, str, Exercise | Question]] = []
+    for notebook, listed in yaml.safe_load(LISTED.read_text(encoding="utf-8")).items():
+        for name, asked in listed.items():
+            if isinstance(asked, dict):
+                found.append((notebook, name, Question(**asked)))
+            else:
+                judges = import_module(f"{__package__}.notebooks.n{notebook}")
+                found.append((notebook, name, Exercise(asked, getattr(judges, name))))
+    return found
+
+
+def check(name: str, answer: Any = None) -> Verdict:
+    """Say whether an exercise is solved; if not, what is wrong with the learner's DAG or answer.
+
+    Args:
+        name: the exercise, as in its cell.
+        answer: for an exercise that asks a question.
+
+    Raises:
+        Problem: there is no such exercise, the notebook has not started, or this is the real world.
+    """
+    exercises = {each: made for _, each, made in every()}
+    asked = exercises[known(name, exercises, "exercise")]
+    file = current()[Builder]
+    faults_now()  # a sentence in the real world, where nothing is tried out
+    attempt, stub = file.attempts.get(name), read_attempts("exercise").get(name)
+    if stub:  # else it wants an answer
+        if not attempt or _same(attempt.parts, stub):
+            what = f"Change the cell %%exercise {name}, run it, then run this one again."
+            return Verdict("open", what)
+    elif answer is None:
+        return Verdict("open", "Write your answer in place of None, and run this cell again.")
+    given = attempt.given if attempt else _is_solution(current()[Cells].now)
+    try:
+        asked.judge(file.use_attempt(name) if attempt else answer)
+    except Wrong as wrong:
+        return Verdict("not yet", str(wrong))
+    if given:
+        return Verdict("right", "This is the workbook's own solution; yours may be another one.")
+    note_solved(Path.cwd(), name)
+    return Verdict("right", asked.title)
+
+
+def _is_solution(source: str) -> bool:
+    return any(
+        "".join(cell["source"]).strip() == source.strip() and is_solution(cell)
+        for _, _, cell in code_cells()
+    )
+
+
+def _same(parts: dict[str, str], stub: dict[str, str]) -> bool:
+    """Return whether two sources mean the same to Python: comments and blanks do not count."""
+    return {part: ast.dump(ast.parse(text)) for part, text in parts.items()} == {
+        part: ast.dump(ast.parse(stub[part])) for part in parts if part in stub
+    }
+
+
+def progress() -> pd.DataFrame:
+    """Return the exercises of all notebooks, and which of them are solved in this working copy."""
+    done = solved(Path.cwd())
+    return pd.DataFrame(
+        {"notebook": notebook, "exercise": made.title, "solved": "✓" if name in done else ""}
+        for notebook, name, made in every()
+    )
+
+
+class Ran:
+    """What one run of a DAG in a world left behind."""
+
+    def __init__(self, dag: Any, world: str, **options: Any) -> None:
+        logs = current()[TaskLogs]
+        with visit(world) as box:
+            run = dag.test(**options)
+            self.tasks, kept = tasks(run), xcoms(run)
+            self.messages, self.mails = list(box.slack.messages), list(box.mail.mails)
+        self.states = {row.task: row.state for row in self.tasks.itertuples()}
+        self.xcoms = {(row.task, row.key): row.value for row in kept.itertuples()}
+        self.last_errors = {
+            task: logs.plain(message).rstrip(".")
+            for (_, task, _, _), lines in logs.of_run(run.run_id).items()
+            for level, message in lines
+            if level in ("error", "critical")
+        }
+
+    def kept(self, task: str) -> Any:
+        """Return what a task returned, or None."""
+        return self.xcoms.get((task, "return_value"))
+
+    def expect_success(self, introduction: str = "") -> Self:
+        """Go on only if every task succeeded.
+
+        Raises:
+            Wrong: one did not; with the introduction before the sentence. One that failed comes
+                before those that wait for it.
+        """
+        for task, state in sorted(
+            self.states.items(), key=lambda each: (each[1] != "failed", each)
+        ):
+            why = f"failed: {self.last_errors.get(task, 'its log says no more')}"
+            what = why if state == "failed" else f"is {state}"
+            expect(state == "success", f"{introduction}The task {task} {what}.")
+        return self

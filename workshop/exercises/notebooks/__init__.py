@@ -1,0 +1,1 @@
+"""One file for each notebook whose exercises try out a DAG or a function: their judges."""

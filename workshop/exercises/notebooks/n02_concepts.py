@@ -1,0 +1,24 @@
+"""The exercises of the notebook 02_concepts."""
+
+import shutil
+from typing import Any
+
+from workshop.exercises.judging import Ran, expect, expect_dag
+from workshop.lab import Home, current
+
+
+def once(dag: Any) -> None:
+    """Expect one line for each day in the diary, after several runs of the same day."""
+    import pendulum
+
+    expect_dag(dag, 'check("once", diary)')
+    folder = current()[Home].folder / "diary"
+    shutil.rmtree(folder, ignore_errors=True)
+    days = ["2018-12-01", "2018-12-01", "2018-12-02", "2018-12-01"]
+    for day in days:
+        Ran(dag, "talk", logical_date=pendulum.parse(day)).expect_success()
+    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file()]
+    for day in sorted(set(days)):
+        found = sum(day in line for text in texts for line in text.splitlines())
+        wrong = f"After {days.count(day)} runs of {day} the diary has {found} lines for it."
+        expect(found == 1, wrong)
