@@ -1,6 +1,6 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check check-browser check-executors executors composer-bundle demo rehearse \
+.PHONY: help lab check check-browser check-executors canary executors composer-bundle demo rehearse \
   present blank site doctor airflow bundle bench bench-executors record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
@@ -29,6 +29,9 @@ check-browser: $(READY) ## drive JupyterLab in a headless Chromium as a person w
 
 check-executors: $(READY) ## run the notebooks with clusters, and what they rest on
 	@$(WORKSHOP) check-executors
+
+canary: $(READY) ## run what check runs on the newest Airflow, pre-releases too
+	@$(WORKSHOP) canary
 
 executors: $(READY) ## install what the notebooks 08 to 10 and 13 need beyond set-up, once
 	@$(WORKSHOP) executors
@@ -66,8 +69,8 @@ bench: $(READY) ## measure what the workbook costs beside bare Airflow; takes tw
 bench-executors: $(READY) ## let the same DAGs run on dag.test() and on three executors
 	@$(WORKSHOP) bench-executors
 
-record: $(READY) ## run the notebooks and store their outputs, dags/ and the index (for authors)
-	@$(WORKSHOP) record
+record: $(READY) ## run the notebooks and store their outputs; make record NOTEBOOK=04_slack
+	@$(WORKSHOP) record $(NOTEBOOK) $(if $(MEASURED),--measured)
 
 dags: $(READY) ## write dags/gcp_spy.py and the index from the notebooks (for authors)
 	@$(WORKSHOP) dags

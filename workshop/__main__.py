@@ -1,295 +1,281 @@
-"""The commands behind the Makefile, and those for a working copy: `workshop COMMAND`."""
+"""The commands behind the Makefile, and those for a working copy: `workshop COMMAND`.
 
-import argparse
+What a command needs is imported when it runs, so that `--help` answers at once.
+"""
+
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from workshop import lab
-from workshop.problem import Problem
+import typer
 
-PARSER = argparse.ArgumentParser(prog="workshop", description=__doc__)
-COMMANDS = PARSER.add_subparsers(dest="command", required=True)
+from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem, known, paths
 
-
-def command(*arguments: tuple[str, dict[str, Any]]) -> Any:
-    """Make a function a command of its name, with these arguments of argparse."""
-
-    def register(function: Any) -> Any:
-        parser = COMMANDS.add_parser(
-            function.__name__.strip("_").replace("_", "-"), help=function.__doc__
-        )
-        for name, options in arguments:
-            parser.add_argument(name, **options)
-        parser.set_defaults(run=function)
-        return function
-
-    return register
+APP = typer.Typer(
+    help="The commands behind the Makefile, and those for a working copy of the notebooks.",
+    add_completion=False, no_args_is_help=True,
+    rich_markup_mode=None, pretty_exceptions_enable=False,
+)  # fmt: skip
+WORK = ROOT / "work"
 
 
-FOLDER = ("--folder", {"type": Path, "default": lab.ROOT / "work", "help": "the working copy"})
+def made(folder: Path) -> Path:
+    """Return the working copy in a folder, made where it is not there yet."""
+    from workshop.slides.workcopy import make
+
+    return make(folder.resolve())
 
 
-@command()
-def prepare(chosen: Any) -> int:
-    """make what every notebook starts from: the metadata database, matplotlib's list of fonts"""
+Copy = Annotated[Path, typer.Option("--folder", help="The working copy.", callback=made)]
+Slide = Annotated[int, typer.Argument(help="Where you want to go on.")]
+
+
+@APP.command()
+def prepare() -> None:
+    """Make what every notebook starts from; set-up calls it.
+
+    That is Airflow's metadata database, and matplotlib's list of fonts.
+    """
+    from workshop.lab.home import prepared_database
+
     print("Preparing Airflow's metadata database.", flush=True)
-    lab.prepared_database()
-    os.environ["MPLCONFIGDIR"] = str(lab.BUILD / "matplotlib")
+    prepared_database()
+    os.environ["MPLCONFIGDIR"] = str(BUILD / "matplotlib")
     import matplotlib.font_manager  # noqa: F401  (writes its cache at import)
 
-    return 0
+
+@APP.command()
+def lab(copy: Copy = WORK) -> None:
+    """Open JupyterLab on a working copy of the notebooks."""
+    from workshop.authoring.upkeep.jupyterlab import open_jupyterlab
+
+    print(f"Your copy of the notebooks is the folder {copy.name}; it is never overwritten.")
+    open_jupyterlab(copy, "lab/tree/00_index.ipynb")
 
 
-@command(FOLDER)
-def lab_(chosen: Any) -> int:
-    """open JupyterLab on a working copy of the notebooks"""
-    from workshop import workcopy
+@APP.command()
+def present(slide: Slide, copy: Copy = WORK) -> None:
+    """Open JupyterLab for a stage, with notes.
 
-    folder = workcopy.make(chosen.folder.resolve())
-    print(
-        f"Your copy of the notebooks is the folder {folder.name}; it is never overwritten.",
-        flush=True,
-    )
-    os.execv(sys.executable, _jupyterlab(folder, "lab/tree/00_index.ipynb", large=False))
+    It shows one notebook in large type, from a slide on. The notes are an HTML page.
+    """
+    from workshop.authoring.editions.notes import write_notes
+    from workshop.authoring.editions.room import stage_notebook
+    from workshop.authoring.upkeep.jupyterlab import open_jupyterlab
 
-
-@command(("slide", {"type": int, "help": "where the talk begins or goes on"}), FOLDER)
-def present(chosen: Any) -> int:
-    """open JupyterLab for a stage: one notebook, large type, at a slide; and write the notes"""
-    from workshop import editions, workcopy
-
-    page = workcopy.stage(chosen.slide, workcopy.make(chosen.folder.resolve()))
-    print(f"Your notes, slide by slide: {editions.notes()}#slide-{chosen.slide}")
-    print("When a live cell fails, put stored() into the next one.", flush=True)
-    os.execv(sys.executable, _jupyterlab(page.parent, f"doc/tree/{page.name}", large=True))
+    page = stage_notebook(slide, copy)
+    print(f"Your notes, slide by slide: {write_notes()}#slide-{slide}")
+    print("When a live cell fails, put stored() into the next one.")
+    open_jupyterlab(page.parent, f"doc/tree/{page.name}", large=True)
 
 
-def _jupyterlab(folder: Path, page: str, *, large: bool) -> list[str]:
-    """Write JupyterLab's settings, and return its command line."""
-    from workshop import headless, workcopy
-
-    os.environ.update(headless.own_folders())
-    if large:
-        os.environ["JUPYTERLAB_SETTINGS_DIR"] += "-large"
-    workcopy.settings(Path(os.environ["JUPYTERLAB_SETTINGS_DIR"]), large=large)
-    return [sys.executable, "-m", "jupyterlab", *workcopy.lab_options(folder, page)]
+@APP.command()
+def start(copy: Annotated[Path, typer.Argument(help="A new folder.", callback=made)]) -> None:
+    """Make another working copy of the notebooks."""
+    print(f"The notebooks are in {copy}. Open them: .venv/bin/workshop lab --folder '{copy}'")
 
 
-@command(("folder", {"type": Path, "help": "a new folder"}))
-def start(chosen: Any) -> int:
-    """make another working copy of the notebooks"""
-    from workshop import workcopy
+@APP.command()
+def catch_up(slide: Slide, copy: Copy = WORK) -> None:
+    """Write a notebook beside yours that goes on at a slide."""
+    from workshop.slides import workcopy
 
-    folder = workcopy.make(chosen.folder.resolve())
-    print(f"The notebooks are in {folder}. Open them: .venv/bin/workshop lab --folder '{folder}'")
-    return 0
-
-
-@command(("slide", {"type": int, "help": "where you want to go on"}), FOLDER)
-def catch_up(chosen: Any) -> int:
-    """write, beside your notebook, one that is ready to go on at a slide"""
-    from workshop import workcopy
-
-    path = workcopy.catch_up(chosen.slide, workcopy.make(chosen.folder.resolve()))
-    print(f"Open {path.name}: it goes on at slide {chosen.slide}. Your own notebook is as it was.")
-    return 0
+    path = workcopy.catch_up(slide, copy)
+    print(f"Open {path.name}: it goes on at slide {slide}. Your own notebook is as it was.")
 
 
-@command(("notebook", {"help": "for example 04_slack"}), FOLDER)
-def reset(chosen: Any) -> int:
-    """put the workbook's notebook back, and keep your version under another name"""
-    from workshop import workcopy
+@APP.command()
+def reset(
+    notebook: Annotated[str, typer.Argument(help="For example 04_slack.")], copy: Copy = WORK
+) -> None:
+    """Put the workbook's notebook back; yours is kept.
 
-    kept = workcopy.reset(chosen.notebook, workcopy.make(chosen.folder.resolve()))
+    Your version stays in the working copy under another name.
+    """
+    from workshop.slides import workcopy
+
+    kept = workcopy.reset(notebook, copy)
     print(f"The notebook is the workbook's again; yours is {kept.name}, if there was one.")
-    return 0
 
 
-@command()
-def check(chosen: Any) -> int:
-    """run every check"""
-    return subprocess.call([sys.executable, "-m", "pytest"], cwd=lab.ROOT)
+@APP.command()
+def check() -> None:
+    """Run every check."""
+    from workshop.authoring.checking.runs import run_pytest
+
+    sys.exit(run_pytest())
 
 
-@command()
-def check_browser(chosen: Any) -> int:
-    """drive JupyterLab in a headless Chromium as a person would"""
-    from workshop import browser
+@APP.command()
+def check_browser() -> None:
+    """Drive JupyterLab in a Chromium as a person would."""
+    from workshop.authoring.checking.runs import check_browser as run
 
-    browser.install()
-    return browser.run()
+    sys.exit(run())
 
 
-@command()
-def executors(chosen: Any) -> int:
-    """install what the executors' notebooks need beyond set-up, once"""
-    from workshop import cluster
+@APP.command()
+def executors() -> None:
+    """Install what the notebooks with clusters need, once."""
+    from workshop.cluster import executors_ready
 
-    cluster.executors_ready()
+    executors_ready()
     print("The executors' packages are here.")
-    return 0
 
 
-@command()
-def check_executors(chosen: Any) -> int:
-    """run the notebooks with clusters, and the tests of what they start"""
-    executors(chosen)
-    from workshop import talk
+@APP.command()
+def check_executors() -> None:
+    """Run the notebooks with clusters, and their tests."""
+    from workshop.authoring.checking.runs import check_executors as run
 
-    notebooks = [str(talk.notebook_path(name)) for name in talk.WITH_CLUSTERS]
-    tests = str(lab.ROOT / "workshop" / "tests" / "executors.py")
-    os.environ["WORKSHOP_EXECUTORS"] = "1"
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--numprocesses=0",
-        "--verbose",
-    ]
-    words += [tests, *notebooks]
-    return subprocess.call(words, cwd=lab.ROOT)
+    sys.exit(run())
 
 
-@command()
-def composer_bundle(chosen: Any) -> int:
-    """prepare and check what would be uploaded to a managed Airflow"""
-    from workshop import composer
+@APP.command()
+def canary() -> None:
+    """Run the checks on the newest Airflow, pre-releases too."""
+    from workshop.authoring.upkeep.canary import run_canary
 
-    print(f"Look into {composer.bundle()}")
-    return 0
-
-
-@command()
-def demo(chosen: Any) -> int:
-    """run the gcp_spy notebooks headless, and make the page of what arrived"""
-    from workshop import demo as demonstration
-    from workshop import headless
-
-    headless.force_sandbox()
-    print(f"Open this page: {demonstration.run()}")
-    return 0
+    sys.exit(run_canary())
 
 
-@command()
-def rehearse(chosen: Any) -> int:
-    """run the whole talk headless, and print its times beside the plan's"""
-    from workshop import rehearse as rehearsal
+@APP.command()
+def composer_bundle() -> None:
+    """Prepare and check what a managed Airflow would get."""
+    from workshop.authoring.upkeep.composer import bundle
 
-    rehearsal.cut_network()
-    return 0 if rehearsal.run() else 1
-
-
-@command()
-def blank(chosen: Any) -> int:
-    """write the notebooks for a room: no outputs, no solutions"""
-    from workshop import workcopy
-
-    made = workcopy.blank(lab.BUILD / "blank")
-    print(f"{len(made)} notebooks without outputs and solutions: {lab.BUILD / 'blank'}")
-    return 0
+    print(f"Look into {bundle()}")
 
 
-@command()
-def site(chosen: Any) -> int:
-    """write the notebooks as static HTML that works from disk"""
-    from workshop import editions
+@APP.command()
+def demo() -> None:
+    """Run the gcp_spy notebooks, and make a page of it."""
+    from workshop.authoring.editions.demo import run_demo
 
-    print(f"Open this page: {editions.site()}")
-    return 0
-
-
-@command()
-def dags(chosen: Any) -> int:
-    """write dags/gcp_spy.py, the index and the README's table from the notebooks"""
-    from workshop import record as recording
-
-    for path in recording.write_generated():
-        print(f"written: {path.relative_to(lab.ROOT)}")
-    return 0
+    print(f"Open this page: {run_demo()}")
 
 
-@command()
-def record(chosen: Any) -> int:
-    """run the notebooks in place and store their outputs, after writing what is generated"""
-    from workshop import headless
-    from workshop import record as recording
-    from workshop.slides import NOTEBOOKS
+@APP.command()
+def rehearse() -> None:
+    """Run the whole talk, and print its times beside the plan."""
+    from workshop.authoring.editions.rehearsal import rehearse_talk
 
-    headless.force_sandbox()
-    executors(chosen)
-    dags(chosen)
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        changed = recording.record(path)
-        print(f"{'recorded' if changed else 'as it was'}: {path.relative_to(lab.ROOT)}", flush=True)
-    return 0
+    sys.exit(not rehearse_talk())
 
 
-@command()
-def airflow(chosen: Any) -> int:
-    """run a real Airflow with its UI on dags/, beside the sandbox, until Ctrl-C"""
-    from workshop import headless, server
+@APP.command()
+def blank() -> None:
+    """Write the notebooks for a room: no outputs, no solutions."""
+    from workshop.authoring.editions.room import write_blank
 
-    headless.force_sandbox()
-    server.run()
-    return 0
+    write_blank()
 
 
-@command()
-def bench(chosen: Any) -> int:
-    """measure what the workbook costs beside bare Airflow (about twenty minutes)"""
-    from workshop import bench as benchmark
+@APP.command()
+def site() -> None:
+    """Write the notebooks as static HTML that works from disk."""
+    from workshop.authoring.editions.pages import write_site
 
-    benchmark.run()
-    return 0
-
-
-@command()
-def bench_executors(chosen: Any) -> int:
-    """let the same DAGs run on dag.test() and on three executors (about four minutes)"""
-    executors(chosen)
-    from workshop import race
-
-    race.run()
-    return 0
+    print(f"Open this page: {write_site()}")
 
 
-@command()
-def bundle(chosen: Any) -> int:
-    """fetch all packages into the folder bundle: set-up then needs no network"""
-    from workshop import lock as locked
+@APP.command()
+def dags() -> None:
+    """Write gcp_spy.py, the index and the README's table."""
+    from workshop.authoring.checking.generated import write_generated
 
-    return locked.bundle()
-
-
-@command()
-def doctor(chosen: Any) -> int:
-    """say of everything the workbook needs whether it is here, and if not, what to do"""
-    from workshop import doctor as examination
-
-    return 0 if examination.doctor() else 1
+    write_generated()
 
 
-@command()
-def lock(chosen: Any) -> int:
-    """renew the locks from pyproject.toml, without the address of any index"""
-    from workshop import lock as locked
+@APP.command()
+def record(
+    notebooks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NOTEBOOK", help="For example 04_slack; all without a name."),
+    ] = None,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Store what this run measures, too.")
+    ] = False,
+) -> None:
+    """Run notebooks in place, and store their outputs.
 
-    return locked.renew()
+    Before that it writes what `dags` writes. What differs in each run, as seconds and memory do,
+    stays as it is stored while the rest of its notebook gives what it gave before.
+    """
+    from workshop.authoring.checking.generated import write_generated
+    from workshop.authoring.checking.headless import force_sandbox
+    from workshop.authoring.checking.recording import record_notebook
+    from workshop.cluster import executors_ready
+    from workshop.ground.talk import with_clusters
+
+    there = [path.stem for path in paths.notebooks()]
+    wanted = [Path(name).name.removesuffix(".ipynb") for name in notebooks or there]
+    chosen = [known(name, there, "notebook") for name in wanted]
+    force_sandbox()
+    if set(chosen) & set(with_clusters()):
+        executors_ready()
+    write_generated()
+    for path in (NOTEBOOKS / f"{name}.ipynb" for name in chosen):
+        print(f"{path.relative_to(ROOT)}: ", end="", flush=True)  # before what may go wrong
+        print("recorded" if record_notebook(path, measured=measured) else "as it was")
 
 
-def main() -> int:
-    """Run one command, and return the exit status."""
-    chosen = PARSER.parse_args()
+@APP.command()
+def airflow() -> None:
+    """Run a real Airflow with its UI on dags/, until Ctrl-C."""
+    from workshop.authoring.upkeep.server import run_airflow
+
+    run_airflow()
+
+
+@APP.command()
+def bench() -> None:
+    """Measure what the workbook costs; takes twenty minutes."""
+    from workshop.authoring.measuring.bench import run_rounds
+
+    run_rounds()
+
+
+@APP.command()
+def bench_executors() -> None:
+    """Run the same DAGs on four executors; takes four minutes."""
+    from workshop.authoring.measuring.race import run_executors
+
+    run_executors()
+
+
+@APP.command()
+def bundle() -> None:
+    """Fetch all packages: set-up then needs no network."""
+    from workshop.authoring.upkeep.locks import fetch_bundle
+
+    sys.exit(fetch_bundle())
+
+
+@APP.command()
+def doctor() -> None:
+    """Say whether everything is here that the workbook needs."""
+    from workshop.authoring.upkeep.examination import doctor as examine
+
+    sys.exit(not examine())
+
+
+@APP.command()
+def lock() -> None:
+    """Renew the locks from pyproject.toml."""
+    from workshop.authoring.upkeep.locks import renew
+
+    sys.exit(renew())
+
+
+def main() -> None:
+    """Run one command; what goes wrong outside it is one sentence."""
     try:
-        status: int = chosen.run(chosen)
+        APP(prog_name="workshop")
     except Problem as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    return status
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

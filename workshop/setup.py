@@ -4,6 +4,7 @@ Written for old Pythons too, so that a machine with the wrong one reads a senten
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 LOCK = os.path.join(ROOT, "requirements.lock")
 BUNDLE = os.path.join(ROOT, "bundle")  # made by `make bundle`
+PIP = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 FITTING = [(3, 13), (3, 12), (3, 14), (3, 11)]  # pandas needs 3.11; Airflow excludes 3.15
 
 
@@ -47,18 +49,13 @@ def run_with_dots(*command: str) -> bool:
 def fitting_python() -> str:
     """The path of a Python that the lock has packages for: this one, or one on PATH."""
     names = ["python{}.{}".format(*version) for version in FITTING]
-    for name in [sys.executable] + names:
-        path = shutil.which(name)
-        if not path:
-            continue
+    show = "import sys; print(*sys.version_info[:2])"
+    for path in filter(None, map(shutil.which, [sys.executable] + names)):
         try:
-            out = subprocess.check_output(
-                [path, "-c", "import sys; print(sys.version_info[0], sys.version_info[1])"],
-                stderr=subprocess.DEVNULL,
-            )
+            out = subprocess.check_output([path, "-c", show], stderr=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError):
             continue  # a version manager's empty shim
-        if tuple(int(part) for part in out.split()) in FITTING:
+        if tuple(map(int, out.split())) in FITTING:
             return path
     stop(
         "it needs Python 3.11, 3.12, 3.13 or 3.14, and this is {}.{}. "
@@ -66,21 +63,6 @@ def fitting_python() -> str:
             *sys.version_info[:2]
         )
     )
-
-
-def pinned(name: str) -> str:
-    """The lines of the lock that belong to one package, as a requirements file of its own."""
-    lines, keep = [], False
-    with open(LOCK) as lock:
-        for line in lock:
-            if not line.startswith(" "):
-                keep = line.startswith(name + "==")
-            if keep:
-                lines.append(line)
-    handle, path = tempfile.mkstemp(suffix=".txt")
-    with os.fdopen(handle, "w") as out:
-        out.writelines(lines)
-    return path
 
 
 def make_venv(python: str, uv: Optional[str]) -> Optional[str]:
@@ -96,12 +78,11 @@ def make_venv(python: str, uv: Optional[str]) -> Optional[str]:
             "this Python cannot make a virtual environment. On Debian and Ubuntu install the "
             "package python3-venv, or install uv, then run make again."
         )
-    only_uv = pinned("uv")
-    fetched = run(
-        PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--require-hashes", "--requirement", only_uv, *source()
-    )  # fmt: skip
-    os.remove(only_uv)
+    with open(LOCK) as lock, tempfile.NamedTemporaryFile("w", suffix=".txt") as only_uv:
+        only_uv.writelines(re.findall(r"^uv==.*\n(?: .*\n)*", lock.read(), re.MULTILINE))
+        only_uv.flush()
+        words = source() + ["--require-hashes", "--requirement", only_uv.name]
+        fetched = run(*(PIP + words))
     return os.path.join(VENV, "bin", "uv") if fetched else None
 
 
@@ -111,10 +92,9 @@ def install(uv: Optional[str]) -> None:
         pip = [uv, "pip", "install", "--quiet", "--python", PYTHON, "--compile-bytecode"]
     else:
         print("uv could not be had, so pip does the work; that takes a minute or two.")
-        pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pip += source()
-    fetched = run_with_dots(*(pip + ["--require-hashes", "--requirement", LOCK]))
-    if not fetched:
+        pip = PIP
+    pip = pip + source()
+    if not run_with_dots(*(pip + ["--require-hashes", "--requirement", LOCK])):
         stop(
             "a package could not be fetched; its name stands above. Is the network there? "
             "Run make again to go on from here. Without a network, put the folder bundle of "
@@ -126,10 +106,8 @@ def install(uv: Optional[str]) -> None:
 
 def main() -> None:
     """Make `.venv` and what every notebook starts from; the stamp names this folder."""
-    uv = shutil.which("uv")
     print("Setting up in .venv, once: about 230 packages, 1 GB on disk.", end="", flush=True)
-    uv = make_venv(fitting_python(), uv)
-    install(uv)
+    install(make_venv(fitting_python(), shutil.which("uv")))
     if not run(PYTHON, "-m", "workshop", "prepare"):
         stop("the metadata database could not be prepared; the reason stands above.")
     with open(os.path.join(VENV, "ready"), "w") as stamp:

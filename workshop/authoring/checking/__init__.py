@@ -1,0 +1,1 @@
+"""Checking: record the notebooks, run them headless, and hold them against the rules."""

@@ -1,0 +1,65 @@
+"""`make dags`: the files that are made from the notebooks and the tables of the talk."""
+
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import nbformat
+
+from workshop.authoring.checking.headless import read
+from workshop.authoring.checking.recording import normalise
+from workshop.ground import NOTEBOOKS, ROOT
+from workshop.ground.cells import Step, read_steps
+from workshop.ground.talk import notebooks_table, read_slides, slides_table
+from workshop.slides import assemble
+from workshop.slides.assembly import FILE_NAME
+
+DAG_FILE = ROOT / "dags" / FILE_NAME
+README = ROOT / "README.md"
+INDEX = NOTEBOOKS / "00_index.ipynb"
+INDEX_TEMPLATE = Path(__file__).with_name("index.md")
+MARKS = ("<!-- notebooks: made by `make record` -->\n", "\n<!-- end of notebooks -->")
+
+
+def dag_file(steps: list[Step]) -> str:
+    """Return gcp_spy.py as these `%%slide` cells make it."""
+    return assemble({step.part: step.source for step in steps}).text
+
+
+def readme() -> str:
+    """Return the README with its table of notebooks made anew."""
+    before, begin, rest = README.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    return before + begin + notebooks_table("notebooks/") + end + after
+
+
+def index() -> Any:
+    """Return the index notebook; a cell has its stored outputs while its source is the same."""
+    import jupytext
+
+    last = Path(read_steps()[-1].notebook).stem  # here the DAG file becomes whole
+    template = Template(INDEX_TEMPLATE.read_text(encoding="utf-8"))
+    text = template.substitute(
+        whole=max(slide.number for slide in read_slides() if slide.notebook == last),
+        notebooks=notebooks_table(),
+        slides=slides_table(),
+    )
+    notebook = jupytext.reads(text, "md")
+    normalise(notebook)
+    if INDEX.exists():
+        stored = {(cell.id, cell.source): cell.get("outputs") for cell in read(INDEX).cells}
+        for cell in notebook.cells:
+            if outputs := stored.get((cell.id, cell.source)):
+                cell.outputs = outputs
+        normalise(notebook)  # their numbers too
+    return notebook
+
+
+def write_generated() -> None:
+    """Write dags/gcp_spy.py, the README's table and the index; print the files that changed."""
+    notebook = nbformat.writes(index()) + "\n"
+    for path, text in ((DAG_FILE, dag_file(read_steps())), (README, readme()), (INDEX, notebook)):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"written: {path.relative_to(ROOT)}")

@@ -1,0 +1,67 @@
+"""The runs of pytest behind `make check`, `check-browser` and `check-executors`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+from workshop.cluster import executors_ready
+from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem
+from workshop.ground.packages import BROWSER_LOCK, install
+from workshop.ground.talk import with_clusters
+
+MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", MAC)
+SHOTS = BUILD / "browser"
+TESTS = ROOT / "workshop" / "tests"
+
+
+def run_pytest(*words: object) -> int:
+    """Run pytest, by default on everything, and return its exit status."""
+    return subprocess.call([sys.executable, "-m", "pytest", *map(str, words)], cwd=ROOT)
+
+
+def chromium() -> str:
+    """Return the path of a Chromium.
+
+    Raises:
+        Problem: there is none.
+    """
+    found = next((path for path in map(shutil.which, PROGRAMS) if path), None)
+    if not found:
+        raise Problem(
+            "There is no Chromium here, so nothing was checked in a browser. Install one: on "
+            "Debian and Ubuntu 'apt-get install chromium', elsewhere Google Chrome."
+        )
+    return found
+
+
+def check_browser() -> int:
+    """Drive JupyterLab in a Chromium, one test after the other; return pytest's exit status.
+
+    What drives the browser is installed first, from its own lock, where it is not there yet.
+
+    Raises:
+        Problem: it cannot be fetched, or there is no Chromium.
+    """
+    chromium()
+    if not find_spec("playwright"):
+        print("Installing what drives the browser, once.", flush=True)
+        if not install(BROWSER_LOCK):
+            raise Problem("Playwright could not be fetched; the reason stands above.")
+    shutil.rmtree(SHOTS, ignore_errors=True)
+    SHOTS.mkdir(parents=True)
+    status = run_pytest("--numprocesses=0", "-v", TESTS / "authoring" / "in_the_browser.py")
+    print(f"What the browser showed: {SHOTS}")
+    return status
+
+
+def check_executors() -> int:
+    """Run the notebooks with clusters, and their tests; return pytest's exit status."""
+    executors_ready()
+    os.environ["WORKSHOP_EXECUTORS"] = "1"
+    notebooks = [NOTEBOOKS / f"{name}.ipynb" for name in with_clusters()]
+    return run_pytest(
+        "--numprocesses=0", "--verbose", TESTS / "cluster" / "executors.py", *notebooks
+    )

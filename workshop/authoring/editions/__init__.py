@@ -1,0 +1,1 @@
+"""Editions of the notebooks: the site, the stage, a room, the demo, the rehearsal."""

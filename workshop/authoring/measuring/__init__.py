@@ -1,0 +1,1 @@
+"""Measuring: what the workbook costs, and how the executors compare."""

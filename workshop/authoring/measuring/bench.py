@@ -1,0 +1,222 @@
+"""`make bench`: what the workbook costs beside bare Airflow, as ratios measured in one run.
+
+Every figure is the median of five rounds; in each round every contestant runs once, so that a
+busy minute of the machine hits all of them. All talk to the same stand-ins.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from contextlib import redirect_stdout
+from pathlib import Path
+from xml.etree import ElementTree
+
+from workshop import sandbox
+from workshop.authoring.checking.generated import DAG_FILE
+from workshop.authoring.checking.headless import force_sandbox
+from workshop.authoring.upkeep.server import start_components, wait_until_healthy
+from workshop.ground import ROOT
+from workshop.ground.talk import last_slide
+from workshop.lab.home import Home, prepared_database, settings
+
+PYTHON = sys.executable
+ROUNDS = 5
+WARM_RUNS = 5
+
+# Each program prints, as JSON, the seconds of its first run and the median of its warm ones.
+MEASURE = f"""
+import json, statistics, time
+def measure(run):
+    seconds = []
+    for _ in range({WARM_RUNS} + 1):
+        begun = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begun)
+    print("MEASURED", json.dumps([seconds[0], statistics.median(seconds[1:])]))
+"""
+WORKBOOK = f"""
+from workshop import catch_up, start
+start("talk")
+catch_up({last_slide()})
+measure(lambda: dag.test())
+"""
+UNWARMED = """
+import airflow.sdk, runpy
+dag = runpy.run_path(DAG_FILE)["dag"]
+measure(lambda: dag.test())
+"""
+PLAIN = """
+import os, runpy, smtplib, subprocess, urllib.parse
+from email.message import EmailMessage
+import requests
+os.environ["AIRFLOW_HOME"] = HOME
+source = open(DAG_FILE).read()
+head = source[:source.index("dag = DAG(")]
+lines = [line for line in head.splitlines() if "airflow" not in line or line.startswith('"')]
+names = {}
+exec("\\n".join(lines), names)
+server = urllib.parse.urlsplit(os.environ["AIRFLOW_CONN_SMTP_DEFAULT"])
+def run():
+    results = []
+    for service, title in names["GCP_SERVICES"]:
+        command = f"gcloud {service} instances list | tail -n +2 | grep -oE '^[^ ]+' "
+        command += "| tr '\\\\n' ' '"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        results.append((title, names["instance_names"](done.stdout.strip())))
+    requests.post(names["SLACK_WEBHOOK"], json=names["slack_data"](results))
+    message = EmailMessage()
+    message["Subject"], message["To"] = names["INSTANCES_IN_PROJECT_TITLE"], "ops@example.com"
+    message["From"] = "airflow@example.com"
+    message.set_content(names["email_html"](results), subtype="html")
+    with smtplib.SMTP(server.hostname, server.port) as smtp:
+        smtp.send_message(message)
+measure(run)
+"""
+MANY = """
+from pathlib import Path
+from workshop import start
+from workshop.lab import Home, current
+start("talk")
+from airflow.providers.standard.operators.python import PythonOperator
+import runpy
+source = '''
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG
+with DAG("many") as dag:
+    for number in range(COUNT):
+        PythonOperator(task_id=f"t{number}", python_callable=int)
+'''
+path = current()[Home].dags / "many.py"
+path.write_text(source.replace("COUNT", str(COUNT)))
+dag = runpy.run_path(str(path))["dag"]
+dag.test()
+begun = time.perf_counter()
+dag.test()
+print("MEASURED", json.dumps([(time.perf_counter() - begun) / COUNT, 0]))
+"""
+
+
+def _in_kernel(code: str, environment: dict[str, str]) -> tuple[float, float, float]:
+    """Return seconds: from a kernel's start to its first green run, that run, a warm run."""
+    from jupyter_client.manager import run_kernel
+
+    shown: list[str] = []
+    begun = time.perf_counter()
+    with run_kernel(env=environment) as client:
+        client.execute_interactive(
+            MEASURE + code,
+            output_hook=lambda message: shown.append(message["content"].get("text", "")),
+            timeout=300,
+        )
+        total = time.perf_counter() - begun
+    first, warm = json.loads("".join(shown).partition("MEASURED ")[2].splitlines()[0])
+    return total - WARM_RUNS * warm, first, warm
+
+
+def _bare(home: Path) -> dict[str, str]:
+    """Return the environment of a bare Airflow whose database is ready and whose DAG is there."""
+    (home / "dags").mkdir(parents=True)
+    shutil.copy(prepared_database(), home / "airflow.db")
+    shutil.copy(DAG_FILE, home / "dags" / "gcp_spy.py")
+    return dict(os.environ) | settings(Home(home))
+
+
+def _standalone(home: Path) -> float:
+    """Return the seconds from the start of all components to the first green run."""
+    home.mkdir()
+    begun = time.perf_counter()
+    airflow = start_components(home)
+    try:
+        with redirect_stdout(None):
+            wait_until_healthy(airflow, threading.Event())
+        airflow.call("PATCH", "dags/gcp_spy", {"is_paused": False})
+        state = "queued"
+        while state in ("queued", "running"):
+            time.sleep(0.2)
+            runs = airflow.call("GET", "dags/gcp_spy/dagRuns").json()["dag_runs"]
+            state = runs[0]["state"] if runs else "queued"
+        if state != "success":
+            raise RuntimeError(f"the run ended as {state}")
+        return time.perf_counter() - begun
+    finally:
+        airflow.stop()
+
+
+def _seconds(*words: object, env: dict[str, str] | None = None) -> float:
+    """Return the seconds that a command takes."""
+    begun = time.perf_counter()
+    subprocess.run([*map(str, words)], env=env, cwd=ROOT, check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def _round(folder: Path) -> dict[str, float]:
+    """Let every contestant run once, and return its seconds."""
+    here, bare = dict(os.environ), _bare(folder / "bare")
+    definitions = f"DAG_FILE = {str(folder / 'bare/dags/gcp_spy.py')!r}\nHOME = {str(folder)!r}\n"
+    workbook = _in_kernel(WORKBOOK, here)
+    unwarmed = _in_kernel(definitions + UNWARMED, bare)
+    plain = _in_kernel(definitions + PLAIN, here)
+    test = _seconds(PYTHON, "-m", "airflow", "dags", "test", "gcp_spy", env=_bare(folder / "cli"))
+    standalone = _standalone(folder / "standalone")
+    many = {count: _in_kernel(f"COUNT = {count}\n{MANY}", here)[1] for count in (10, 50, 200)}
+    for name in ("pip", "uv"):
+        _seconds(PYTHON, "-m", "venv", folder / name)
+    pip, uv = (folder / name / "bin" / "python" for name in ("pip", "uv"))
+    lock = ["--require-hashes", "--requirement", "requirements.lock"]
+    into = [Path(PYTHON).with_name("uv"), "pip", "install", "--python", uv, "--compile-bytecode"]
+    return {
+        "a workbook": workbook[0],
+        "a bare Airflow, database ready": unwarmed[0],
+        "a airflow dags test": test,
+        "a scheduler and api-server (make airflow)": standalone,
+        "b warmed": workbook[1],
+        "b not warmed": unwarmed[1],
+        "c workbook": workbook[2],
+        "c bare dag.test()": unwarmed[2],
+        "c plain Python": plain[2],
+        **{f"d a task, of {count}": seconds for count, seconds in many.items()},
+        "e pip": _seconds(pip, "-m", "pip", "install", *lock),
+        "e uv": _seconds(*into, *lock),
+    }
+
+
+def _check_by_stage() -> dict[str, float]:
+    """Return the seconds of each file of tests in one `make check`, and its wall time."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        whole = _seconds(PYTHON, "-m", "pytest", "-q", f"--junitxml={report}")
+        stages = defaultdict(float, {"make check, all of it": whole})
+        for case in ElementTree.parse(report).iter("testcase"):
+            stages[case.get("classname", "").split(".")[-1]] += float(case.get("time", 0))
+    return stages
+
+
+def run_rounds() -> None:
+    """Run the rounds and print one table in Markdown: seconds, and the ratio to the row above."""
+    force_sandbox()
+    rounds = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        home = Path(folder) / "stand-ins"
+        home.mkdir()
+        sandbox.enter("talk", home)
+        for number in range(1, ROUNDS + 1):
+            print(f"round {number} of {ROUNDS}", file=sys.stderr, flush=True)
+            rounds.append(_round(Path(folder) / str(number)))
+            shutil.rmtree(Path(folder) / str(number), ignore_errors=True)
+    print("| what | median, s | ratio to the first of its kind |\n| --- | --- | --- |")
+    firsts: dict[str, float] = {}
+    for name in rounds[0]:
+        median = statistics.median(seconds[name] for seconds in rounds)
+        first = firsts.setdefault(name[0], median)
+        print(f"| {name} | {median:.3f} | {median / first:.2f} |")
+    stages = _check_by_stage()
+    whole = next(iter(stages.values()))
+    for stage, spent in sorted(stages.items(), key=lambda item: -item[1]):
+        print(f"| f {stage} | {spent:.1f} | {spent / whole:.2f} |")
