@@ -8,27 +8,28 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from workshop import headless, talk
-from workshop import lab as lab_module
+from workshop.authoring.checking.headless import force_sandbox
+from workshop.ground import BUILD, talk
+from workshop.lab import Home, Warming, current
 from workshop.slides import Builder
 
 
 def pytest_configure(config: Any) -> None:
     """Forget everything real before the first test, in each worker."""
-    headless.force_sandbox()
-    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(lab_module.BUILD / "hypothesis")
+    force_sandbox()
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(BUILD / "hypothesis")
 
 
 def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
     """Leave the notebooks with clusters to `make check-executors`."""
-    with_clusters = collection_path.stem in talk.WITH_CLUSTERS
+    with_clusters = collection_path.stem in talk.with_clusters()
     return True if with_clusters and "WORKSHOP_EXECUTORS" not in os.environ else None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say what did not run here."""
     if "WORKSHOP_EXECUTORS" not in os.environ:
-        names = ", ".join(talk.WITH_CLUSTERS)
+        names = ", ".join(talk.with_clusters())
         terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
 
 
@@ -52,11 +53,11 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Scheduling:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: Any) -> Any:
     """Give this worker an Airflow of its own, in the world `talk`, warm."""
-    from workshop import lab, start
+    from workshop import start
 
     start("talk")
-    lab.wait_until_warm()
-    return lab.current()
+    current()[Warming].wait()
+    return current()[Home]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,0 +1,354 @@
+"""What a person does in JupyterLab, in a headless Chromium; run by `make check-browser`.
+
+The tests share one JupyterLab and one working copy, and stand in the order of a visit.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from workshop.authoring.checking import runs
+from workshop.authoring.checking.runs import SHOTS
+from workshop.authoring.editions.notes import write_notes
+from workshop.authoring.editions.pages import write_site
+from workshop.ground import BUILD, ROOT
+from workshop.ground.cells import read_attempts
+from workshop.ground.talk import read_notebooks, with_clusters
+
+SECONDS = 600_000.0  # milliseconds, as Playwright counts; the slowest notebook takes half of it
+expect.set_options(timeout=SECONDS)
+# Those with clusters run in `make check-executors`.
+LESSONS = [row["notebook"] for row in read_notebooks() if row["notebook"] not in with_clusters()]
+ARGUMENTS = [
+    "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Chromium's own sandbox refuses root
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: Any) -> Path:
+    """Return the working copy, in a folder with a blank in its name."""
+    return Path(tmp_path_factory.mktemp("browser")) / "my notebooks"
+
+
+@pytest.fixture(scope="session")
+def address(folder: Path) -> Iterator[tuple[str, str]]:
+    """Start JupyterLab as `make lab` does, and return its address and its token."""
+    log = SHOTS / "jupyterlab.log"
+    environment = os.environ | {"BROWSER": "true"}
+    del environment["WORKSHOP_HEADLESS"]  # somebody looks: bars and progress are shown
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workshop", "lab", "--folder", str(folder)],
+            cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            env=environment,
+        )  # fmt: skip
+    try:
+        found, end = None, time.monotonic() + 600
+        while not found and time.monotonic() < end:
+            time.sleep(0.2)
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/\S*token=(\w+)", log.read_text("utf-8"))
+        assert found, log.read_text("utf-8")
+        yield found[1], found[2]
+    finally:
+        process.terminate()  # it ends its kernels first
+        try:
+            process.wait(timeout=600)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=runs.chromium(), args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+class Notebook:
+    """A notebook that stands open in JupyterLab."""
+
+    def __init__(self, chromium: Browser, address: tuple[str, str], name: str) -> None:
+        self.name = name
+        self.page: Page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+        self.page.set_default_timeout(SECONDS)
+        url, token = address
+        self.page.goto(f"{url}/lab/tree/{name}.ipynb?token={token}&reset")
+        # A click before the kernel is there is lost, or JupyterLab asks which kernel is meant.
+        ready = self.page.locator("#jp-main-statusbar")
+        expect(ready).to_contain_text("Python 3 (ipykernel) | Idle", timeout=SECONDS)
+        self.wait_until_idle()
+
+    @property
+    def cells(self) -> Locator:
+        return self.page.locator(".jp-Notebook:visible .jp-Cell")
+
+    def wait_until_idle(self) -> None:
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=SECONDS)
+        self.page.wait_for_selector("[data-status=idle]", timeout=SECONDS, state="attached")
+        self.page.wait_for_function(
+            "![...document.querySelectorAll('.jp-InputPrompt')]"
+            ".some(prompt => prompt.textContent.includes('*'))",
+            timeout=SECONDS,
+        )
+
+    def menu(self, *words: str) -> None:
+        dialogs = self.page.locator(".jp-Dialog").all_inner_texts()
+        assert not dialogs, "JupyterLab asks something"
+        self.page.get_by_role("menuitem", name=words[0], exact=True).first.click()
+        self.page.get_by_role("menuitem", name=words[1], exact=False).first.click()
+
+    def run_all(self) -> None:
+        self.menu("Run", "Run All Cells")
+        self.page.wait_for_selector("[data-status=busy]", timeout=SECONDS, state="attached")
+        time.sleep(0.5)
+        self.wait_until_idle()
+        assert self.errors() or not self.cells_left(), "a cell did not run"
+
+    def cells_left(self) -> bool:
+        """Return whether a code cell runs or waits; the numbers of an earlier run are none."""
+        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+        return bool({"[ ]:", "[*]:"} & set(prompts))
+
+    def cell(self, text: str) -> Locator:
+        """Return the first code cell that holds a text, also after its text has changed."""
+        cells = self.page.locator(".jp-Notebook .jp-CodeCell")
+        editor = "cell => cell.querySelector('.jp-InputArea-editor')?.textContent ?? ''"
+        sources = cells.evaluate_all(f"cells => cells.map({editor})")  # a folded one has none
+        number = next(number for number, source in enumerate(sources) if text in source)
+        found = cells.nth(number)
+        found.scroll_into_view_if_needed()
+        return found
+
+    def enter(self, cell: Locator) -> None:
+        cell.scroll_into_view_if_needed()  # out of view, a cell may have no editor
+        cell.locator(".cm-content").click()
+
+    def run(self, cell: Locator, *, wait: bool = True) -> None:
+        self.enter(cell)
+        self.page.keyboard.press("Control+Enter")
+        if wait:
+            time.sleep(0.3)
+            self.wait_until_idle()
+
+    def write(self, cell: Locator, text: str) -> None:
+        self.enter(cell)
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(text)
+
+    def errors(self) -> list[str]:
+        shown = self.page.locator("[data-mime-type='application/vnd.jupyter.error']")
+        return list(shown.all_inner_texts())
+
+    def shot(self, name: str) -> None:
+        self.page.wait_for_timeout(700)  # cells that come into view are drawn late
+        self.page.screenshot(path=SHOTS / f"{name}.png")
+
+
+@pytest.fixture
+def opened(chromium: Browser, address: tuple[str, str]) -> Iterator[Any]:
+    notebooks: list[Notebook] = []
+
+    def open_one(name: str) -> Notebook:
+        notebooks.append(Notebook(chromium, address, name))
+        return notebooks[-1]
+
+    yield open_one
+    for notebook in notebooks:
+        notebook.page.close()
+
+
+def test_the_index_leads_to_a_notebook(opened: Any) -> None:
+    index = opened("00_index")
+    index.shot("00_index")
+    index.page.get_by_role("link", name="03_list_instances").first.click()
+    tab = index.page.locator(".lm-TabBar-tabLabel", has_text="03_list_instances.ipynb")
+    expect(tab.first).to_be_visible()
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_notebook_runs_from_top_to_bottom(opened: Any, name: str) -> None:
+    notebook = opened(name)
+    notebook.run_all()
+    assert notebook.errors() == []
+    notebook.page.locator(".jp-Notebook").first.click(position={"x": 5, "y": 5})
+    notebook.page.keyboard.press("Control+Home")
+    notebook.shot(name)
+    heading = notebook.page.get_by_role("heading", name="What you have now").first
+    heading.scroll_into_view_if_needed()
+    notebook.shot(f"{name}-end")
+
+
+def test_nodes_change_colour_and_can_be_chosen_while_a_cell_runs(opened: Any) -> None:
+    notebook = opened("06_the_whole_dag")
+    for text in ('world = "talk"', "start(world)", "catch_up(43)", "%%slide 44", "%%slide 45"):
+        notebook.run(notebook.cell(text))
+    notebook.run(notebook.cell("watch(dag)"))
+    slow = notebook.cell("catch_up(43)")
+    lines = ("from workshop import fault", 'fault(sql="slow", compute="slow")', "run = dag.test()")
+    notebook.write(slow, "\n".join(lines))
+    notebook.run(slow, wait=False)
+    graph = notebook.page.locator(".gcp-spy-live")
+    graph.scroll_into_view_if_needed()
+    seen: set[str] = set()
+    chosen = False
+    end = time.monotonic() + SECONDS / 1000
+    while time.monotonic() < end:
+        states = graph.locator("g.node").evaluate_all("all => all.map(one => one.dataset.state)")
+        seen |= set(states)
+        if "running" in states and "success" in states and not chosen:
+            graph.locator("g.node[data-state=success]").first.focus()
+            notebook.page.keyboard.press("Enter")
+            expect(graph.locator(".panel")).to_contain_text("return_value")
+            assert "*" in slow.locator(".jp-InputPrompt").inner_text(), "the cell still runs"
+            notebook.shot("live-while-it-runs")
+            chosen = True
+        if states == ["success"] * 7:
+            break
+        time.sleep(0.05)
+    assert {"running", "success"} <= seen
+    assert chosen
+    notebook.wait_until_idle()
+    expect(graph.get_by_role("status")).to_have_text("The run: success")
+    notebook.shot("live-at-the-end")
+
+
+def test_a_switch_changes_what_arrives(opened: Any) -> None:
+    notebook = opened("06_the_whole_dag")
+    notebook.run_all()
+    switches = notebook.cell("switches()")
+    notebook.run(switches)
+    row = switches.locator(".widget-dropdown", has_text="slack").locator("select")
+    row.select_option("429")
+    expect(switches).to_contain_text("slack: 429. Run the DAG again.")
+    notebook.shot("switch")
+    run = notebook.cell('fault(slack=500, mail="down")')
+    notebook.write(run, "run = dag.test()\nslack_message()")
+    notebook.run(run)
+    expect(run.locator(".jp-OutputArea")).to_contain_text("answered 429 rate_limited")
+    notebook.shot("switched")
+
+
+def test_an_exercise_is_failed_and_then_solved(opened: Any, folder: Path) -> None:
+    notebook = opened("03_list_instances")
+    notebook.run_all()  # a second time: the kernel is that of the test before
+    assert notebook.errors() == []
+    stub, check = notebook.cell("%%exercise weekdays"), notebook.cell('check("weekdays")')
+    verdict = check.locator(".jp-OutputArea-output")
+    notebook.run(stub)
+    notebook.run(check)
+    expect(verdict).to_contain_text("Not attempted yet")
+    daily = '%%exercise weekdays dag\ndag = DAG(dag_id="gcp_spy", schedule="30 8 * * *")'
+    notebook.write(stub, daily)
+    notebook.run(stub)
+    notebook.run(check)
+    expect(verdict).to_contain_text("Not yet. It also runs on a Saturday")
+    notebook.shot("exercise-not-yet")
+    notebook.write(stub, daily.replace("8 * * *", "8 * * 1-5"))
+    notebook.run(stub)
+    notebook.run(check)
+    expect(verdict).to_contain_text("Right. The spy reports on weekdays")
+    notebook.shot("exercise-right")
+    assert '"weekdays"' in (folder / "progress.json").read_text("utf-8")
+    assert "gcp_spy" in (folder / "dags" / "gcp_spy.py").read_text("utf-8")
+    index = opened("00_index")
+    index.run_all()
+    table = index.cell("progress()").locator(".jp-OutputArea")
+    expect(table).to_contain_text("✓")
+    index.shot("progress")
+
+
+@pytest.mark.parametrize(
+    ("name", "exercise"),
+    [("04_slack", "count"), ("05_email", "day"), ("06_the_whole_dag", "sensor")],
+)
+def test_an_exercise_of_the_other_notebooks_is_solved(
+    opened: Any, folder: Path, name: str, exercise: str
+) -> None:
+    notebook = opened(name)
+    notebook.run_all()
+    ((part, source),) = read_attempts("solution")[exercise].items()
+    stub, check = notebook.cell(f"%%exercise {exercise}"), notebook.cell(f'check("{exercise}")')
+    notebook.write(stub, f"%%exercise {exercise} {part}\n{source}")
+    notebook.run(stub)
+    notebook.run(check)
+    expect(check.locator(".jp-OutputArea-output")).to_contain_text("Right.")
+    assert f'"{exercise}"' in (folder / "progress.json").read_text("utf-8")
+    notebook.shot(f"exercise-{exercise}")
+
+
+def test_a_long_run_shows_how_far_it_is(opened: Any) -> None:
+    notebook = opened("05_email")
+    for text in ('world = "talk"', "start(world)", "catch_up(37)"):
+        notebook.run(notebook.cell(text))
+    cell = notebook.cell("catch_up(37)")
+    lines = ("from workshop import fault", 'fault(sql="slow", compute="slow")', "run = dag.test()")
+    notebook.write(cell, "\n".join([*lines, "fault(sql=None, compute=None)"]))
+    notebook.run(cell, wait=False)
+    output = cell.locator(".jp-OutputArea")
+    expect(output.locator("progress")).to_be_visible(timeout=SECONDS)
+    expect(output).to_contain_text(re.compile(r"gcp_spy: \d of 5 tasks have ended, \d+ s"))
+    assert "*" in cell.locator(".jp-InputPrompt").inner_text(), "the cell still runs"
+    notebook.shot("bar")
+    notebook.wait_until_idle()
+    expect(output.locator("progress")).to_have_count(0)
+
+
+def test_a_restarted_kernel_says_what_to_do_and_catches_up(opened: Any) -> None:
+    notebook = opened("05_email")
+    notebook.menu("Kernel", "Restart Kernel…")
+    notebook.page.locator(".jp-Dialog button", has_text="Restart").click()
+    notebook.wait_until_idle()
+    middle = notebook.cell("%%slide 40 prepare_email")
+    notebook.run(middle)
+    expect(middle.locator(".jp-OutputArea")).to_contain_text("run the notebook's first cells")
+    notebook.shot("restarted")
+    for text in ('world = "talk"', "start(world)", "catch_up(37)"):
+        notebook.run(notebook.cell(text))
+    caught = notebook.cell("catch_up(37)")
+    notebook.write(caught, "catch_up(40)")
+    notebook.run(caught)
+    expect(caught.locator(".jp-OutputArea")).to_contain_text("As after slide 40")
+    notebook.run(middle)
+    expect(middle.locator(".jp-OutputArea")).to_contain_text("unchanged")
+    notebook.shot("caught-up")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_site_works_from_disk(chromium: Browser, scheme: Any) -> None:
+    first = write_site(BUILD / "site")
+    page = chromium.new_page(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(first.as_uri())
+    page.screenshot(path=SHOTS / f"site-index-{scheme}.png")
+    for _ in LESSONS[: LESSONS.index("06_the_whole_dag") + 1]:
+        page.get_by_role("link", name="next").first.click()
+    expect(page.get_by_role("heading", name="6 · The whole DAG")).to_be_visible()
+    page.get_by_role("heading", name="Demo").scroll_into_view_if_needed()
+    page.screenshot(path=SHOTS / f"site-06-{scheme}.png")
+    page.locator("summary", has_text="Solution").first.click()
+    expect(page.locator("details[open]").first).to_contain_text("set -o pipefail")
+    page.screenshot(path=SHOTS / f"site-solution-{scheme}.png")
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    page.close()
+
+
+def test_the_stage_opens_at_a_slide(chromium: Browser, folder: Path, tmp_path: Path) -> None:
+    page = chromium.new_page(viewport={"width": 1300, "height": 900})
+    page.goto(write_notes(SHOTS / "notes.html").as_uri() + "#slide-24")
+    expect(page.locator("#slide-24")).to_contain_text("cron expression")
+    page.screenshot(path=SHOTS / "notes.png")
+    page.close()

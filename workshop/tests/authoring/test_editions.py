@@ -1,0 +1,69 @@
+"""The notebooks' other editions: for a room, as a site, for the stage, and the notes."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from workshop.authoring.checking.guard import complaints
+from workshop.authoring.checking.headless import read
+from workshop.authoring.editions.notes import write_notes
+from workshop.authoring.editions.pages import write_site
+from workshop.authoring.editions.room import stage_notebook, write_blank
+from workshop.ground import NOTEBOOKS, Problem
+from workshop.ground.talk import read_notebooks, read_slides
+from workshop.slides.workcopy import make
+
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+def test_the_room_s_edition_has_no_outputs_and_no_solutions(tmp_path: Path) -> None:
+    for path in write_blank(tmp_path / "blank"):
+        notebook = read(path)
+        nbformat.validate(notebook)
+        assert not any(cell.get("outputs") for cell in notebook.cells)
+        text = path.read_text(encoding="utf-8")
+        assert "%%solution" not in text
+        assert "Solution</summary>" not in text
+        assert ("### Exercise · " in text) == (path.name != "00_index.ipynb")
+        assert not [said for said in complaints(notebook, path.stem) if "a link leads" in said]
+    assert (tmp_path / "blank" / "worlds" / "talk.yaml").exists()
+
+
+def test_the_site_asks_for_nothing_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+    first = write_site(tmp_path / "site")
+    pages = {path.name: path.read_text(encoding="utf-8") for path in first.parent.glob("*.html")}
+    assert len(pages) == len(NAMES)
+    for name, text in pages.items():
+        assert not re.findall(r'(?:src|href)="https?://(?!airflow|slack)[^"]*\.(?:js|css)', text)
+        assert ".ipynb" not in "".join(re.findall(r'href="([^"]+)"', text)), name
+        for target in re.findall(r'href="([\w.]+\.html)"', text):
+            assert target in pages
+        assert "<img" in text or name == "index.html"
+        assert "prefers-color-scheme: dark" in text
+    assert pages["04_slack.html"].count("<summary>Solution</summary>") == 2
+
+
+def test_the_plans_cover_all_slides_and_add_up(tmp_path: Path) -> None:
+    rows = read_slides()
+    for notebook in read_notebooks():
+        planned = sum(row.minutes for row in rows if row.notebook == notebook["notebook"])
+        assert notebook["minutes"] in (f"{planned:g}", "–")
+    long, short = sum(row.minutes for row in rows), sum(row.short for row in rows)
+    assert long <= 75, "ninety minutes, and fifteen of them for set-up and questions"
+    assert short <= 40, "forty-five minutes, and five of them for questions"
+    assert all((row.short > 0) == (row.short_how in ("live", "told")) for row in rows)
+    assert all(row.how == "live" for row in rows if row.short_how == "live")
+    assert all(row.note for row in rows)
+    page = write_notes(tmp_path / "notes.html").read_text(encoding="utf-8")
+    assert page.count('<tr id="slide-') == len(rows)
+    assert f"{long:g} minutes and {short:g} minutes" in page
+
+
+def test_the_stage_opens_at_a_slide(tmp_path: Path) -> None:
+    copy = make(tmp_path / "copy")
+    assert stage_notebook(16, copy).name == "03_list_instances.ipynb"
+    assert stage_notebook(36, copy).name == "04_slack-from-36.ipynb"
+    with pytest.raises(Problem, match="There is no slide 99"):
+        stage_notebook(99, copy)

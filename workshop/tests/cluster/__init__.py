@@ -1,0 +1,1 @@
+"""Tests of the clusters, and of the comparison of both DAGs under a fault."""

@@ -1,0 +1,45 @@
+"""The table of the slides, and the texts made of it."""
+
+import pytest
+
+from workshop.authoring.checking.generated import INDEX, README, index, readme
+from workshop.authoring.checking.headless import read
+from workshop.ground import Problem, talk
+from workshop.ground.cells import read_steps
+from workshop.ground.talk import PARTS
+
+
+def test_the_slides_are_numbered_without_a_gap() -> None:
+    slides = talk.read_slides()
+    assert [slide.number for slide in slides] == list(range(1, len(slides) + 1))
+    assert {slide.how for slide in slides} == {"live", "shown", "told"}
+
+
+def test_every_slide_has_a_notebook_of_the_table() -> None:
+    known = [row["notebook"] for row in talk.read_notebooks()]
+    assert {slide.notebook for slide in talk.read_slides()} <= set(known)
+    assert known == sorted(known)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1000])
+def test_a_slide_that_is_not_there_is_one_sentence(number: int) -> None:
+    last = talk.last_slide()
+    with pytest.raises(Problem, match=f"There is no slide {number}: the talk has .* 1 to {last}."):
+        talk.slide_of(number)
+    assert talk.slide_of(last).number == last
+
+
+def test_every_part_of_the_file_is_written() -> None:
+    assert {step.part for step in read_steps()} == set(PARTS)
+
+
+def test_the_readme_has_the_table() -> None:
+    assert README.read_text(encoding="utf-8") == readme(), "run make dags"
+
+
+def test_the_index_is_generated() -> None:
+    by_hand, made = (
+        [(cell.cell_type, cell.source) for cell in notebook.cells]
+        for notebook in (read(INDEX), index())
+    )
+    assert by_hand == made, "run make dags"

@@ -1,0 +1,229 @@
+"""The lab from outside: one private Airflow a process, nothing left behind, nothing touched."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from workshop.lab import TaskLogs, current, dagcell
+from workshop.lab.home import PREFIX
+from workshop.sandbox import sandbox_environment
+
+START = "from workshop import start\nstart('talk')\n"
+RUN = START + "from workshop.lab import Warming, current\ncurrent()[Warming].wait()\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a temporary folder of the test's own, with a blank and a ż in its name."""
+    made = tmp_path / "a blank and ż"
+    made.mkdir()
+    return made
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    return sandbox_environment() | {"TMPDIR": str(folder), "WORKSHOP_HEADLESS": "1"} | more
+
+
+def python(code: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program whose temporary folder is the given one."""
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment(folder, **more), cwd=folder,
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+
+
+def homes(folder: Path) -> list[str]:
+    """Return the homes in a temporary folder, those of running processes too."""
+    return sorted(path.name for path in folder.glob(f"{PREFIX}*"))
+
+
+def test_it_runs_in_a_folder_with_a_blank_and_leaves_nothing(folder: Path) -> None:
+    done = python(
+        RUN + "from workshop.slides import Builder\nnames = {}\nBuilder(names).catch_up(47)\n"
+        "run = names['dag'].test()\nprint(run.state)\nimport os\nprint(os.environ['AIRFLOW_HOME'])",
+        folder,
+    )
+    assert done.returncode == 0, done.stderr
+    *_, state, home = done.stdout.splitlines()
+    assert state == "success"
+    assert Path(home).parent == folder
+    assert list(folder.iterdir()) == []
+
+
+def test_airflow_imported_first_is_one_sentence(folder: Path) -> None:
+    done = python(
+        "import os\nos.environ['AIRFLOW_HOME'] = os.getcwd()\nimport airflow\n"
+        "from workshop import start\nfrom workshop.ground.problem import Problem\n"
+        "try:\n    start()\nexcept Problem as problem:\n    print(problem)",
+        folder,
+    )
+    assert "Restart the kernel" in done.stdout, done.stderr
+    assert homes(folder) == []
+
+
+def test_the_reader_s_own_airflow_is_not_touched(folder: Path) -> None:
+    own = folder / "airflow"
+    own.mkdir()
+    (own / "airflow.cfg").write_text("[core]\n")
+    before = [(path, path.stat().st_mtime_ns) for path in sorted(own.rglob("*"))]
+    done = python(
+        RUN + "import os\nassert os.environ['AIRFLOW_HOME'] != os.getcwd() + '/airflow'\n"
+        "assert 'AIRFLOW__CORE__EXECUTOR' not in os.environ",
+        folder, AIRFLOW_HOME=str(own), AIRFLOW__CORE__EXECUTOR="CeleryExecutor",
+        HOME=str(own),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [(path, path.stat().st_mtime_ns) for path in sorted(own.rglob("*"))] == before
+
+
+def test_what_a_killed_process_left_goes_with_the_next(folder: Path) -> None:
+    code = START + "print('ready', flush=True)\nimport time\ntime.sleep(3600)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment(folder), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        while "ready" not in (line := process.stdout.readline()):
+            assert line, "it ended early"
+        (running,) = homes(folder)
+        # Another process starts and ends meanwhile: it must leave this home alone.
+        assert python(START, folder).returncode == 0
+        assert homes(folder) == [running]
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=600)
+    assert homes(folder) == [running]
+    assert python(START, folder).returncode == 0
+    assert homes(folder) == []
+
+
+def test_real_credentials_do_not_reach_the_sandbox(folder: Path) -> None:
+    done = python(
+        RUN + "import os\nfrom workshop.sandbox import DAG_VARIABLES\n"
+        "print([os.environ[name] for name in DAG_VARIABLES])",
+        folder,
+        GCPSPY_SLACK_WEBHOOK="https://hooks.example.com/services/real",
+        GCPSPY_RECIPIENT_EMAIL="real@example.com",
+        AIRFLOW_CONN_SMTP_DEFAULT="smtp://mail.example.com",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "real" not in done.stdout
+    assert "mail.example.com" not in done.stdout
+
+
+def test_loopback_never_goes_through_a_proxy(folder: Path) -> None:
+    done = python(
+        RUN + "import os, requests\nfrom workshop import slack_message\n"
+        "url = os.environ['GCPSPY_SLACK_WEBHOOK']\n"
+        "print(requests.post(url, json={'text': 'x'}, timeout=9).text)",
+        folder,
+        http_proxy="http://127.0.0.1:9",
+        HTTP_PROXY="http://127.0.0.1:9",
+        NO_PROXY="intranet.example.com",
+    )
+    assert done.stdout.endswith("ok\n"), done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(folder: Path) -> None:
+    folder.chmod(0o500)
+    code = (
+        "import tempfile\ntempfile.tempdir = "
+        f"{str(folder)!r}\nfrom workshop import start\n"
+        "from workshop.ground.problem import Problem\n"
+        "try:\n    start()\nexcept Problem as problem:\n    print(problem)"
+    )
+    done = python(code, Path(tempfile.gettempdir()))
+    folder.chmod(0o700)
+    assert "set TMPDIR" in done.stdout, done.stderr
+
+
+def test_a_failing_task_is_tried_again_at_once(dag_with: Any) -> None:
+    """The talk's one retry waits five minutes by default; the workbook's runs do not."""
+    from workshop import show
+
+    task = 'bash_task = BashOperator(task_id="fails", bash_command="exit 3", dag=dag)\n'
+    run = dag_with(25, "list_instances", task).test()
+    assert run.state == "failed"
+    assert show.tasks(run).to_dict("records") == [{"task": "fails", "state": "failed", "tries": 2}]
+
+
+async def as_in_a_notebook(dag: Any) -> Any:
+    """Run a DAG while an event loop runs, as a kernel's does."""
+    return dag.test()
+
+
+@pytest.mark.parametrize("options", ['mode="reschedule"', "deferrable=True"])
+def test_a_sensor_that_lets_go_gives_the_cell_its_output_back(
+    lab: Any, work_in: Path, capsys: Any, options: str
+) -> None:
+    """Without the task's end no listener is called, and print once went to the task's log."""
+    there = work_in / "there.txt"
+    names: dict[str, Any] = {}
+    dagcell.write(
+        "waits",
+        "from airflow.providers.standard.sensors.filesystem import FileSensor\n"
+        "from airflow.sdk import DAG\n"
+        "with DAG('waits') as waits:\n"
+        f"    FileSensor(task_id='t', filepath={str(there)!r}, poke_interval=1, {options})\n",
+        names,
+    )
+    lets_go = "deferred" if "deferrable" in options else "up_for_reschedule"
+    told: list[str] = []
+
+    def observer(ti: Any, state: str) -> None:
+        told.append(state)
+        if state == lets_go:
+            there.touch()
+
+    current()[TaskLogs].observers.append(observer)
+    try:
+        with patch.dict(os.environ, AIRFLOW_CONN_FS_DEFAULT="fs:///"):
+            run = asyncio.run(as_in_a_notebook(names["waits"]))
+    finally:
+        current()[TaskLogs].observers.remove(observer)
+    print("after")
+    assert run.state == "success"
+    assert capsys.readouterr().out.endswith("after\n")
+    assert told == ["running", lets_go, "running", "success"]
+
+
+def test_the_real_world_is_used_when_asked_for(folder: Path) -> None:
+    """The reader's own gcloud, Slack and mail server; here played by this test."""
+    from workshop.sandbox import MailServer, Slack
+
+    slack, mail = Slack(), MailServer()
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "gcloud").write_text("#!/bin/sh\necho NAME\necho my-$1\n")
+    (programs / "gcloud").chmod(0o755)
+    done = python(
+        RUN + "from workshop.slides import Builder\nnames = {}\nBuilder(names).catch_up(47)\n"
+        "run = names['dag'].test()\nfrom workshop import arrived, mail, slack_message\n"
+        "slack_message()\nmail()\nassert arrived().empty\nprint(run.state)\n",
+        folder, GCPSPY_WORLD="real", GCPSPY_SLACK_WEBHOOK=slack.webhook,
+        GCPSPY_RECIPIENT_EMAIL="me@example.com", AIRFLOW_CONN_SMTP_DEFAULT=mail.connection,
+        PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
+    )  # fmt: skip
+    assert done.stdout.startswith("REAL WORLD"), done.stderr
+    assert done.stdout.endswith("success\n")
+    assert done.stdout.count("look for the") == 2
+    assert "`my-sql`" in slack.messages[0].text
+    assert mail.mails[0].recipients == ("me@example.com",)
+
+
+def test_a_cell_run_before_the_start_is_one_sentence(folder: Path) -> None:
+    done = python(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\nshell.extension_manager.load_extension("
+        "'workshop.slides')\nshell.run_cell('%%slide 24 dag\\nx = 1')",
+        folder,
+    )
+    assert "run the notebook's first cells" in done.stdout, done.stderr
+    assert "Traceback" not in done.stdout

@@ -1,0 +1,156 @@
+"""The stand-in for gcloud prints what the real one printed, and refuses what it does not know."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop import sandbox
+from workshop.ground import ROOT
+from workshop.sandbox import gcloud
+from workshop.tests.sandbox.tools import RECORDED, WORLD, ask
+
+
+@pytest.mark.parametrize("service", RECORDED)
+def test_gcloud_prints_what_the_real_one_printed(enter: Any, service: str) -> None:
+    enter(WORLD)
+    assert ask(service, "instances", "list") == (RECORDED[service], "", 0)
+
+
+@pytest.mark.parametrize("service", RECORDED)
+def test_gcloud_prints_names_and_json(enter: Any, service: str) -> None:
+    enter(WORLD)
+    names = [line.split()[0] for line in RECORDED[service].splitlines()[1:]]
+    out, err, status = ask(service, "instances", "list", "--format=value(name)")
+    assert (out.split(), err, status) == (names, "", 0)
+    out, err, status = ask("--project=other", service, "instances", "list", "--format", "json")
+    listed = json.loads(out)
+    assert [instance["name"].rsplit("/", 1)[-1] for instance in listed] == names
+    assert (err, status) == ("", 0)
+    if service in ("spanner", "bigtable"):
+        assert listed[0]["name"].startswith("projects/other/instances/")
+
+
+@pytest.mark.parametrize("service", RECORDED)
+def test_gcloud_with_nothing_there(lab: Any, service: str) -> None:
+    sandbox.enter("empty")
+    assert ask(service, "instances", "list") == ("", "Listed 0 items.\n", 0)
+    assert ask(service, "instances", "list", "--format=json") == ("[]\n", "", 0)
+    assert ask(service, "instances", "list", "--format=value(name)")[0] == ""
+
+
+def test_gcloud_denied(enter: Any) -> None:
+    faults = ", ".join(f"{service}: denied" for service in RECORDED)
+    enter(WORLD + f"faults: {{{faults}}}\n")
+    for service in ("sql", "spanner", "bigtable"):
+        out, err, status = ask(service, "instances", "list")
+        assert (out, status) == ("", 1)
+        assert err.startswith(f"ERROR: (gcloud.{service}.instances.list) ")
+        assert err.count("\n") == 1
+    warning = (
+        "WARNING: Some requests did not succeed.\n"
+        " - Required 'compute.instances.list' permission for 'projects/recorded'\n\n"
+    )
+    assert ask("compute", "instances", "list") == ("", warning + "Listed 0 items.\n", 0)
+    assert ask("compute", "instances", "list", "--format=json")[::2] == ("[]\n", 0)
+    assert ask("spanner", "instances", "list", "--format=json")[::2] == ("[]\n", 1)
+
+
+def test_gcloud_without_credentials(enter: Any) -> None:
+    enter(WORLD + "faults: {sql: no_credentials}\n")
+    out, err, status = ask("sql", "instances", "list")
+    assert (out, status) == ("", 1)
+    assert len(err.splitlines()) == 12
+    assert err.endswith("to select an already authenticated account to use.\n")
+
+
+def test_gcloud_stops_a_machine(lab: Any) -> None:
+    """The words are those of gcloud 528.0.0; test_real_gcloud.py compares."""
+    sandbox.enter("talk")
+    stop = ("compute", "instances", "stop")
+    assert "Specify the [--zone] flag" in ask(*stop, "training-of-may")[1]
+    out, err, status = ask(*stop, "training-of-may", "--zone=us-central1-a")
+    assert (out, status) == ("", 0)
+    assert err.startswith("Stopping instance(s) training-of-may...\n")
+    assert ask("compute", "instances", "list")[0].splitlines()[-1].endswith("TERMINATED")
+    assert "was not found" in ask(*stop, "nobody", "--zone=us-central1-a")[1]
+    sandbox.enter("talk")
+    assert ask("compute", "instances", "list")[0].splitlines()[-1].endswith("RUNNING")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "sql", "sql instances delete", "sql instances list x", "sql instances list --format=yaml"],
+)
+def test_gcloud_says_that_it_is_a_stand_in(lab: Any, line: str) -> None:
+    sandbox.enter("talk")
+    out, err, status = ask(*line.split())
+    assert (out, status) == ("", 2)
+    assert "stand-in" in err
+
+
+def test_gcloud_sees_an_edit_at_once(enter: Any, work_in: Path) -> None:
+    enter(WORLD)
+    path = work_in / "worlds" / "mine.yaml"
+    path.write_text(WORLD.replace("events-bt", "renamed"), encoding="utf-8")
+    assert ask("bigtable", "instances", "list", "--format=value(name)")[0] == "renamed\n"
+    path.write_text("services: [", encoding="utf-8")
+    out, err, status = ask("bigtable", "instances", "list")
+    assert (out, status) == ("", 1)
+    assert "mine.yaml, line " in err
+
+
+def test_the_project_is_that_of_the_world(enter: Any) -> None:
+    enter(WORLD)
+    assert ask("config", "get-value", "project")[0] == "recorded\n"
+
+
+NEEDED = set(sandbox.Service._fields) - set(sandbox.Service._field_defaults)
+
+
+@pytest.mark.parametrize("field", sorted(NEEDED))
+def test_a_service_that_lacks_something_cannot_be_made(field: str) -> None:
+    fields: dict[str, Any] = sandbox.SERVICES["spanner"]._asdict()
+    assert sandbox.Service(**fields) == sandbox.SERVICES["spanner"]
+    del fields[field]
+    with pytest.raises(TypeError, match=field):
+        sandbox.Service(**fields)
+
+
+def test_an_unknown_service_is_refused(lab: Any) -> None:
+    """In a world: see test_world.py."""
+    sandbox.enter("talk")
+    out, err, status = ask("dataproc", "instances", "list")
+    assert (out, status) == ("", 2)
+    assert f"for {', '.join(sandbox.SERVICES)}, with" in err
+
+
+@pytest.mark.parametrize("service", sandbox.SERVICES)
+def test_each_service_is_listed_and_can_fail(enter: Any, service: str) -> None:
+    enter(f"services: {{{service}: [{{name: b}}, {{name: a}}]}}")
+    heads, *rows = ask(service, "instances", "list")[0].splitlines()
+    assert heads.split() == list(sandbox.SERVICES[service].columns)
+    assert sorted(row.split()[0] for row in rows) == ["a", "b"]
+    sandbox.set_faults({service: "denied"})
+    refusal = sandbox.SERVICES[service].refusal.format("spy-demo")
+    assert refusal in ask(service, "instances", "list")[1]
+
+
+def test_the_services_of_the_talk_are_those_that_its_dags_list() -> None:
+    in_talk = {name: it.title for name, it in sandbox.SERVICES.items() if it.in_talk}
+    tree = ast.parse((ROOT / "dags" / "gcp_spy_today.py").read_text(encoding="utf-8"))
+    (listed,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SERVICES"
+    ]
+    assert list(in_talk.items()) == list(listed.items())
+
+
+def test_a_service_needs_its_data_and_its_functions() -> None:
+    known = gcloud.FUNCTIONS
+    for listed, functions in ((gcloud.LISTED, known | {"redis": {}}), ({"redis": {}}, known)):
+        with pytest.raises(LookupError, match=r"do not agree on .*redis"):
+            gcloud.joined(listed, functions)

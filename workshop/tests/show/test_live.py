@@ -1,0 +1,184 @@
+"""`watch(dag)`: what travels to the browser while a DAG runs, and what is stored."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from workshop import sandbox, show
+from workshop.ground import Problem
+from workshop.lab import TaskLogs, current
+from workshop.show import Graphs, Progress, live, watch
+from workshop.show.graphs import worst
+from workshop.slides import Builder
+
+
+@pytest.fixture
+def whole(lab: Any) -> Any:
+    names: dict[str, Any] = {}
+    Builder(names).catch_up(47)
+    return names["dag"]
+
+
+@pytest.fixture
+def sent(monkeypatch: Any) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    monkeypatch.setattr(live.Watched, "send", lambda self, content: messages.append(content))
+    return messages
+
+
+def test_each_change_travels_while_the_dag_runs(whole: Any, sent: list[dict[str, Any]]) -> None:
+    sandbox.enter("talk")
+    watched = watch(whole)
+    assert watched.run == ""
+    run = whole.test()
+    states = [message["known"]["state"] for message in sent if message["task"] == "send_email"]
+    assert states == ["running", "success"]
+    assert watched.run == "running"  # the cell has not ended
+    current()[Graphs].settle()
+    assert watched.run == run.state == "success"
+    listed = watched.tasks["gcp_service_list_instances_sql"]
+    assert (listed["state"], listed["tries"]) == ("success", 1)
+    assert listed["xcom"] == ["return_value: orders-db orders-db-replica reporting-pg"]
+    assert any("orders-db" in line for line in listed["log"])
+    assert listed["seconds"] < 30
+
+
+def test_states_that_no_listener_tells_come_from_the_run(
+    dag_with: Any, sent: list[dict[str, Any]]
+) -> None:
+    sandbox.enter("talk")
+    fails = "def send_slack_msg(**context):\n    raise ValueError('<b>no</b>')\n"
+    dag = dag_with(47, "send_slack_msg", fails)
+    watched = watch(dag)
+    assert dag.test().state == "failed"
+    current()[Graphs].settle()
+    states = [m["known"]["state"] for m in sent if m["task"] == "send_slack_msg_task"]
+    assert states == ["running", "up_for_retry", "running", "failed"]
+    assert watched.tasks["send_slack_msg_task"]["tries"] == 2
+    assert any("<b>no</b>" in line for line in watched.tasks["send_slack_msg_task"]["log"])
+
+
+def test_what_never_ran_is_shown_too(lab: Any, dag_with: Any) -> None:
+    sandbox.enter("talk")
+    dag = dag_with(
+        47, "dependencies",
+        "def fail():\n    raise ValueError\n"
+        "broken = PythonOperator(task_id='broken', python_callable=fail, retries=0, dag=dag)\n"
+        "broken >> prepare_email_task >> send_email_task\n",
+    )  # fmt: skip
+    watched = watch(dag)
+    dag.test()
+    current()[Graphs].settle()
+    assert watched.tasks["send_email"] == {"tries": 0, "state": "upstream_failed"}
+    assert watched.run == "failed"
+
+
+def test_the_drawing_follows_a_dag_that_has_changed(whole: Any, dag_with: Any) -> None:
+    sandbox.enter("talk")
+    watched = watch(whole)
+    more = (
+        "prepare_email_task >> send_email_task\n"
+        "send_email_task >> BashOperator(task_id='z', bash_command='echo', dag=dag)\n"
+    )
+    dag_with(47, "dependencies", more).test()
+    assert ">z<" in watched.graphs["unfolded"]
+
+
+def big() -> Any:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG, TaskGroup
+
+    with DAG("big") as dag:
+        end = EmptyOperator(task_id="end")
+        for number in range(20):
+            with TaskGroup(f"project_{number}") as group:
+                EmptyOperator(task_id="list") >> [
+                    EmptyOperator(task_id=f"service_{n}") for n in range(9)
+                ]
+            group >> end
+    return dag
+
+
+def test_two_hundred_tasks_fold_into_their_groups(lab: Any) -> None:
+    watched = watch(big())
+    assert watched.graphs["folded"].count('class="node"') == 21
+    assert watched.graphs["unfolded"].count('class="node"') == 201
+    assert len(watched.boxes["project_3"]) == 10
+    folded = show.draw(big(), fold=True)
+    assert "  project_3 -> end" in folded.text
+    assert "  project_3.list -> project_3.service_1" in show.draw(big()).text
+
+
+def test_it_is_stored_as_text_and_an_image(whole: Any) -> None:
+    watched = watch(whole)
+    data = watched._repr_mimebundle_()
+    assert "prepare_email_task -> send_email" in data["text/plain"]
+    assert data["text/html"].startswith("<img alt=")
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_watch_says_what_it_shows() -> None:
+    with pytest.raises(Problem, match=r"not a str: write watch\(dag\)"):
+        watch("gcp_spy")
+
+
+def test_one_state_stands_for_several() -> None:
+    assert worst(["success", "failed", None]) == "failed"
+    assert worst(["success", None]) is None
+    assert worst(["success", "skipped"]) == "skipped"
+    assert worst(["success", "success"]) == "success"
+
+
+class Shown(Progress):
+    """Keeps what a bar shows, as if somebody looked."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self.texts = texts
+
+    @staticmethod
+    def is_seen() -> bool:
+        return True
+
+    def show(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        self.texts.append(f"{done:g} of {total:g}: {text}")
+
+
+@pytest.fixture
+def bar(lab: Any) -> Iterator[Callable[[float], list[str]]]:
+    """Return a function that gives runs a bar after some seconds, and what it shows."""
+    session, logs, before = current(), current()[TaskLogs], current()[Graphs]
+
+    def show_after(patience: float) -> list[str]:
+        texts: list[str] = []
+        graphs = session.put(Graphs(lambda: Shown(texts), patience))
+        logs.observers[:] = [graphs.changed]
+        return texts
+
+    yield show_after
+    current()[Graphs].settle()
+    session.put(before)
+    logs.observers[:] = [before.changed]
+
+
+def test_a_long_run_that_nobody_watches_shows_how_far_it_is(whole: Any, bar: Any) -> None:
+    shown = bar(0.01)
+    sandbox.enter("talk")
+    for _ in range(2):
+        whole.test()
+        current()[Graphs].settle()
+        line = r"(\d) of 7: gcp_spy: \1 of 7 tasks have ended, \d+ s"
+        counts = [int(re.fullmatch(line, text)[1]) for text in shown]  # type: ignore[index]
+        assert counts == sorted(counts)
+        assert counts[0] == 0 and len(set(counts)) > 3
+        shown.clear()
+
+
+def test_a_short_run_shows_no_bar(whole: Any, bar: Any) -> None:
+    shown = bar(3600.0)
+    sandbox.enter("talk")
+    whole.test()
+    current()[Graphs].settle()
+    assert shown == []

@@ -1,0 +1,176 @@
+"""Pictures, tables and logs of a DagRun."""
+
+import re
+from typing import Any
+
+import graphviz
+import pandas as pd
+import pytest
+
+from workshop import sandbox, show
+from workshop.ground import Problem
+from workshop.show.graphs import STATE_COLORS
+from workshop.slides import Builder
+
+
+@pytest.fixture(scope="module")
+def built(lab: Any) -> tuple[Any, Any]:
+    """Return the whole DAG and a run of it in the world `talk`."""
+    sandbox.enter("talk")
+    names: dict[str, Any] = {}
+    Builder(names).catch_up(47)
+    return names["dag"], names["dag"].test()
+
+
+def test_a_dag_as_text_and_picture(built: tuple[Any, Any]) -> None:
+    picture = show.draw(built[0])
+    lines = repr(picture).splitlines()
+    assert lines[0] == "gcp_spy"
+    assert lines[1:9] == ["tasks", *sorted(lines[2:9])]
+    assert "  prepare_email_task -> send_email" in lines
+    assert len(lines[lines.index("edges") + 1 :]) == 9
+    markup = picture._repr_html_()
+    assert 'alt="Graph of the DAG gcp_spy: 7 tasks, 9 dependencies"' in markup
+    assert "<script" not in markup
+    assert picture.svg.count('class="node"') == 7
+    assert picture.svg.count('class="edge"') == 9
+
+
+def test_a_run_shows_states(built: tuple[Any, Any]) -> None:
+    text = repr(show.draw(built[1]))
+    assert text.startswith("gcp_spy [success]\n")
+    assert "  send_email [success]" in text
+    assert show.draw(built[1]).svg.count(STATE_COLORS["success"]) >= 7
+
+
+def test_a_grid_of_states(lab: Any) -> None:
+    states = pd.DataFrame({"01": ["success", "failed"]}, index=["count", "<report>"])
+    picture = show.draw(states)
+    assert repr(picture).splitlines()[-1].split() == ["<report>", "failed"]
+    assert "✗ failed" in picture.svg and "&lt;report&gt;" in picture.svg
+    assert "failed" in picture.alt
+
+
+def test_a_graph_of_one_s_own(lab: Any) -> None:
+    graph = graphviz.Digraph()
+    graph.edge("running", "success", label="3 times")
+    picture = show.draw(graph)
+    assert repr(picture) == 'running -> success [label="3 times"]'
+    assert STATE_COLORS["success"] in picture.svg and "3 times" in picture.svg
+
+
+def test_changes_of_state(built: tuple[Any, Any]) -> None:
+    frame = show.changes(built[1])
+    of_one = frame[frame["task"] == "send_email"]
+    assert list(of_one["before"]) == ["none", "scheduled", "queued", "running"]
+    assert list(of_one["after"]) == ["scheduled", "queued", "running", "success"]
+
+
+def test_drawing_twice_gives_the_same(built: tuple[Any, Any]) -> None:
+    assert show.draw(built[0]).svg == show.draw(built[0]).svg
+
+
+def test_colours_are_airflow_s_own() -> None:
+    from airflow.utils.state import State
+    from matplotlib.colors import to_hex
+
+    own = {str(state): to_hex(color) for state, color in State.state_color.items() if state}
+    assert {state: own[state] for state in STATE_COLORS} == STATE_COLORS
+
+
+def test_the_text_of_a_box_is_at_its_middle_in_any_font(built: tuple[Any, Any]) -> None:
+    dag, _ = built
+    boxes = re.findall(r'<g id="node.*?</g>', show.draw(dag).svg, re.DOTALL)
+    assert len(boxes) == len(dag.tasks)
+    for box in boxes:
+        (shape,) = re.findall(r' d="([^"]+)"', box)
+        sides = [float(x) for x in re.findall(r"(-?[\d.]+),", shape)]
+        texts = re.findall(r'<text [^>]*text-anchor="(\w+)" x="([^"]+)"', box)
+        assert len(texts) == 2
+        for anchor, x in texts:
+            assert anchor == "middle"
+            assert abs(float(x) - (min(sides) + max(sides)) / 2) < 0.1
+
+
+def test_names_are_escaped() -> None:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG
+
+    with DAG("a.b-c") as dag:
+        EmptyOperator(task_id="x.y-z")
+    assert "x.y&#45;z" in show.draw(dag).svg or "x.y-z" in show.draw(dag).svg
+
+
+def test_tasks(built: tuple[Any, Any]) -> None:
+    frame = show.tasks(built[1])
+    assert list(frame.columns) == ["task", "state", "tries"]
+    assert list(frame["task"]) == sorted(built[0].task_ids)
+    assert set(frame["tries"]) == {1}
+    assert (show.tasks(built[1], times=True)["seconds"] >= 0).all()
+
+
+def test_xcoms(built: tuple[Any, Any]) -> None:
+    frame = show.xcoms(built[1])
+    assert list(frame.columns) == ["task", "key", "value", "type", "bytes"]
+    row = frame.set_index("task").loc["gcp_service_list_instances_sql"]
+    assert row["value"] == "orders-db orders-db-replica reporting-pg"
+    assert (row["key"], row["type"], row["bytes"]) == ("return_value", "str", 42)
+
+
+def test_logs_hold_no_times_and_no_folders(built: tuple[Any, Any], capsys: Any, lab: Any) -> None:
+    show.logs(built[1])
+    printed = capsys.readouterr().out
+    assert printed.count("── ") == 7
+    assert "bash', '-c', \"gcloud sql instances list" in printed
+    assert str(lab.folder) not in printed
+    assert "/tmp" not in printed
+    assert str(pd.Timestamp.now().year) not in printed.replace("training-of-may", "")
+
+
+def test_a_failing_task_logs_its_reason(dag_with: Any, capsys: Any) -> None:
+    function = "def send_slack_msg(**context):\n    print('so far')\n    1 / 0\n"
+    run = dag_with(32, "send_slack_msg", function).test()
+    capsys.readouterr()
+    show.logs(run, "send_slack_msg_task")
+    printed = capsys.readouterr().out
+    assert printed.count("── send_slack_msg_task, try") == 2
+    assert "so far" in printed
+    assert "ZeroDivisionError: division by zero" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_task_that_fails_in_its_template_logs_its_reason(dag_with: Any, capsys: Any) -> None:
+    task = 'bash_task = BashOperator(task_id="t", bash_command="echo {{ 1 / 0 }}", dag=dag)\n'
+    run = dag_with(25, "list_instances", task).test()
+    capsys.readouterr()
+    show.logs(run)
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_a_figure_has_its_bars_as_text() -> None:
+    bill = pd.Series({"Compute Engine": 208.05, "Spanner": 2628.0})
+    figure = show.figure(bill.plot.barh(), "What it costs")
+    assert repr(figure) == "What it costs\n  Compute Engine: 208.05\n  Spanner: 2628"
+    assert 'alt="What it costs"' in figure._repr_html_()
+    again = show.figure(bill.plot.barh(), "What it costs")
+    assert again.svg == figure.svg
+
+
+def test_what_is_no_run_is_one_sentence(built: tuple[Any, Any]) -> None:
+    for look in (show.draw, show.tasks, show.xcoms, show.logs):
+        with pytest.raises(Problem, match="not a NoneType"):
+            look(None)
+
+
+def test_logs_do_not_show_the_webhook(lab: Any, capsys: Any, monkeypatch: Any) -> None:
+    """An error of requests names the address that it could not reach; its path is a secret."""
+    webhook = f"http://127.0.0.1:{sandbox.unused_port()}/services/T0/B0/verysecret"
+    monkeypatch.setenv("GCPSPY_SLACK_WEBHOOK", webhook)
+    names: dict[str, Any] = {}
+    Builder(names).catch_up(37)
+    run = names["dag"].test()
+    assert run.state == "failed"
+    show.logs(run, "send_slack_msg_task")
+    printed = capsys.readouterr().out
+    assert "/services/…" in printed
+    assert "verysecret" not in printed

@@ -1,0 +1,106 @@
+"""The learner's working copy: never overwritten, and caught up."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop import slides
+from workshop.authoring.checking.headless import execute, read
+from workshop.ground import NOTEBOOKS, learner, talk
+from workshop.ground.cells import read_steps
+from workshop.slides import workcopy
+from workshop.tests.lab.test_lab import environment
+
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+ALL = [slide.number for slide in talk.read_slides()]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return workcopy.make(tmp_path / "my copy ż")
+
+
+def test_a_copy_is_made_once_and_never_overwritten(copy: Path) -> None:
+    assert sorted(path.name for path in copy.glob("*.ipynb")) == NAMES
+    (copy / NAMES[1]).write_text("mine")
+    (copy / "worlds" / "talk.yaml").write_text("mine")
+    (copy / NAMES[2]).rename(copy / "renamed.ipynb")
+    learner.note_solved(copy, "weekdays")
+    workcopy.make(copy)
+    assert (copy / NAMES[1]).read_text() == (copy / "worlds" / "talk.yaml").read_text() == "mine"
+    assert (copy / "renamed.ipynb").exists()
+    assert (copy / NAMES[2]).exists()
+    assert learner.solved(copy) == {"weekdays"}
+
+
+@pytest.mark.parametrize("slide", ALL)
+def test_caught_up_at_each_slide_every_name_is_known(copy: Path, slide: int) -> None:
+    before = (copy / "04_slack.ipynb").read_text()
+    path = workcopy.catch_up(slide, copy)
+    assert path.name.endswith(f"-from-{slide}.ipynb")
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    assert not any(cell.outputs for cell in cells)
+    plain = [cell.source for cell in cells if not cell.source.startswith("%%")]
+    files = [cell.source for cell in cells if cell.source.startswith("%%dag")]
+    files += [step.source for step in read_steps()]
+    names = set(re.findall(r"\w+", "\n".join(files)))
+    code = re.sub(r"^!.*$", "", "\n\n".join(plain), flags=re.MULTILINE)
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821",
+            "--config", f"builtins = {json.dumps(sorted(names))}", "-"]  # fmt: skip
+    done = subprocess.run(ruff, input=code, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert (copy / "04_slack.ipynb").read_text() == before
+
+
+@pytest.mark.parametrize("slide", [7, 14, 27, 43])
+def test_a_caught_up_notebook_runs(copy: Path, slide: int) -> None:
+    path = workcopy.catch_up(slide, copy)
+    notebook = read(path)
+    execute(notebook, copy)
+    assert workcopy.catch_up(slide, copy).name.endswith(f"-from-{slide}-2.ipynb")
+
+
+def test_the_growing_file_stands_in_the_copy_read_only(
+    lab: Any, copy: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(copy)
+    builder = slides.Builder({})
+    builder.catch_up(31)
+    mirrored = copy / "dags" / "gcp_spy.py"
+    assert mirrored.read_text() == (lab.dags / "gcp_spy.py").read_text()
+    assert mirrored.stat().st_mode & 0o222 == 0
+    builder.catch_up(47)
+    assert mirrored.read_text() == (lab.dags / "gcp_spy.py").read_text()
+    assert [path.name for path in mirrored.parent.iterdir()] == ["gcp_spy.py"]
+
+
+def test_no_file_of_the_checkout_is_a_mirror(lab: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(NOTEBOOKS)
+    slides.Builder({}).catch_up(31)
+    assert not (NOTEBOOKS / "dags").exists()
+
+
+STAGE = """\
+from workshop import start, stored
+start()
+from IPython import get_ipython
+cell = "run = dag.test()\\ndraw(run)"
+for source in (cell, "stored()", "stored()"):
+    get_ipython().run_cell(source, store_history=True)
+"""
+
+
+def test_a_cell_that_fails_on_stage_shows_what_is_stored(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--colors=nocolor", "--no-banner", "-c", STAGE],
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert "NameError: name 'dag' is not defined" in done.stdout
+    assert "Stored in 03_list_instances.ipynb, not run now:" in done.stdout
+    assert "gcp_service_list_instances_sql [success]" in done.stdout
+    assert "Nothing is stored: the cell that ran before this one" in done.stdout
