@@ -159,12 +159,12 @@ def task_state(address: str, run: Any, task_id: str) -> str | None:
         task_id: the task.
     """
     from airflow.models.taskinstance import TaskInstance as TI
-    from sqlalchemy import create_engine, select
+    from sqlalchemy import create_engine, orm, select
     from sqlalchemy.pool import NullPool
 
     query = select(TI.state).where(*_is_of(TI, run), TI.task_id == task_id)
-    with create_engine(address, poolclass=NullPool).connect() as connection:
-        state: str | None = connection.execute(query).scalar_one()
+    with orm.Session(create_engine(address, poolclass=NullPool)) as session:
+        state: str | None = session.scalars(query).one()
     return state
 
 
