@@ -1,15 +1,18 @@
 """The cell magics `%%slide N part`, `%%exercise` and `%%dag`, and what happens around each cell."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from workshop.ground import Problem
 from workshop.ground.cells import code_cells, parse_exercise, parse_slide
-from workshop.lab import TaskLogs, current
+from workshop.lab import TaskLogs, Warming, current
 from workshop.lab.dagcell import magic as dag_magic
 from workshop.lab.interrupts import show_interrupt
 from workshop.show import Graphs
 from workshop.slides.assembly import Builder
+
+SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!", re.MULTILINE)  # !command, name = !command
 
 
 class Cells:
@@ -22,6 +25,10 @@ class Cells:
     def begin(self, info: Any) -> None:
         """Take a cell that begins; IPython calls this."""
         self.before, self.now = self.now, info.raw_cell or ""
+        # IPython loses what a short command prints while a thread keeps the interpreter busy:
+        # pexpect takes a command that ended in that moment for one that printed nothing.
+        if SHELL.search(self.now):
+            current()[Warming].wait()
 
     def end(self, result: Any) -> None:
         """Take a cell that has ended; IPython calls this."""

@@ -137,6 +137,19 @@ def test_an_interrupt_while_airflow_starts_is_a_sentence_too(
     assert kernel.run("import airflow.sdk\nprint(airflow.sdk.DAG.__name__)") == "DAG\n"
 
 
+@pytest.mark.parametrize("command", ["!echo hello", "said = !echo hello"])
+def test_a_command_of_the_shell_runs_when_airflow_is_warm(kernel: Kernel, command: str) -> None:
+    """While Airflow was imported beside it, what a command printed got lost now and then."""
+    kernel.run(
+        "import time\nfrom workshop import *\nfrom workshop import lab\n"
+        "lab.OPTIONAL = (lambda: time.sleep(2),)\nstart()"
+    )
+    kernel.run("x = 1")
+    shown = kernel.run(f"{command}\nprint(lab.current()[lab.Warming].is_over)")
+    assert shown.endswith("True\n")
+    assert ("hello" in shown) == command.startswith("!")
+
+
 def test_airflow_asked_for_by_its_name_is_warm_too(kernel: Kernel) -> None:
     kernel.run("from workshop import *\nstart()")
     asked = "import importlib\nprint(importlib.import_module('airflow.sdk').DAG.__name__)"
