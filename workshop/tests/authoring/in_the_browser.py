@@ -246,7 +246,7 @@ def test_an_exercise_is_failed_and_then_solved(opened: Any, folder: Path) -> Non
     notebook.run_all()  # a second time: the kernel is that of the test before
     assert notebook.errors() == []
     stub, check = notebook.cell("%%exercise weekdays"), notebook.cell('check("weekdays")')
-    verdict = check.locator(".jp-OutputArea-output")
+    verdict = check.locator(".jp-OutputArea")
     notebook.run(stub)
     notebook.run(check)
     expect(verdict).to_contain_text("Not attempted yet")
@@ -284,7 +284,7 @@ def test_an_exercise_of_the_other_notebooks_is_solved(
     notebook.write(stub, f"%%exercise {exercise} {part}\n{source}")
     notebook.run(stub)
     notebook.run(check)
-    expect(check.locator(".jp-OutputArea-output")).to_contain_text("Right.")
+    expect(check.locator(".jp-OutputArea")).to_contain_text("Right.")
     assert f'"{exercise}"' in (folder / "progress.json").read_text("utf-8")
     notebook.shot(f"exercise-{exercise}")
 
