@@ -6,14 +6,20 @@ from contextlib import suppress
 
 from workshop.lab import inside
 from workshop.lab.dagcell import DagFolder, load
-from workshop.lab.home import Home, make_home
+from workshop.lab.home import Home, make_home, new_home
+from workshop.lab.prepared import Prepared
 from workshop.lab.session import Session, current
 from workshop.lab.tasklog import TaskLogs
 from workshop.lab.warming import Warming
 
-__all__ = ["DagFolder", "Home", "Session", "TaskLogs", "Warming", "current", "load", "open_lab"]
+__all__ = [
+    "DagFolder", "Home", "Prepared", "Session", "TaskLogs", "Warming", "current", "load",
+    "new_home", "open_lab",
+]  # fmt: skip
 
+# Without these a run is slower, or shows less: it never stops.
 OPTIONAL = (inside.run_triggers_in_a_thread, inside.record_changes, inside.build_api)
+OF_A_DATABASE = (inside.record_changes,)  # what an Airflow that is warm already needs once more
 
 
 def _wait(warm: threading.Event) -> None:
@@ -40,13 +46,16 @@ def open_lab(
     if not session.find(Home):
         home = session.put(make_home(keep))
         session.put(DagFolder(home.dags))
-        logs = session.put(TaskLogs())
+        prepared = session.find(Prepared)
+        logs = session.put(prepared.logs if prepared else TaskLogs())
 
         def work() -> None:
-            inside.capture_logs(logs.keep, logs.pause)
-            inside.listen(logs.changed)
-            # Without these a run is slower, or shows less: it never stops.
-            for optional in OPTIONAL:
+            if prepared:
+                prepared.take_up(home)
+            else:
+                inside.capture_logs(logs.keep, logs.pause)
+                inside.listen(logs.changed)
+            for optional in OF_A_DATABASE if prepared else OPTIONAL:
                 with suppress(Exception):
                     optional()
 

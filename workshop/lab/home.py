@@ -60,7 +60,7 @@ def make_home(keep: Collection[str] = ()) -> Home:
     prepared = prepared_database()
     _sweep()
     try:
-        home = _new_home()
+        home = new_home()
         atexit.register(shutil.rmtree, home.folder, ignore_errors=True)
         home.dags.mkdir()
         shutil.copyfile(prepared, home.database)
@@ -135,7 +135,7 @@ def _set_environment(home: Home, keep: Collection[str]) -> None:
         os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost"])
 
 
-def _new_home() -> Home:
+def new_home() -> Home:
     """Return a new home that is locked as long as this process lives.
 
     Raises:

@@ -8,10 +8,16 @@ for each. Airflow is imported inside the functions, because importing it takes s
 import gc
 import importlib
 import logging
+import os
 import sys
+import threading
 import traceback
+import weakref
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -301,6 +307,94 @@ def release_database(error: BaseException | None) -> None:
     settings.Session.remove()
     gc.collect()
     settings.engine.dispose()
+
+
+def settle() -> list[Any]:
+    """End the threads, the loop and the connections that runs left, before this process forks.
+
+    The API that tasks talk to stays built; each fork starts it anew.
+
+    Returns:
+        What has to stay alive in the forks: let go there, it would wait for what has ended.
+    """
+    from airflow import settings
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    api = in_process_api_server()
+    kept = [api]
+    for reference in weakref.getweakrefs(api.transport):
+        end: Any = reference.__callback__
+        loop, _, lifespan = end.peek()[2]
+        # Not closed with the loop: then the API would ask tasks for a key.
+        kept.append(lifespan.pop_all())
+        end()
+        loop.close()
+    in_process_api_server.cache_clear()
+    in_process_api_server()._app = api.app
+    settings.Session.remove()
+    settings.engine.dispose()
+    for thread in threading.enumerate():  # one for each task, which ends within a second
+        if thread is not threading.current_thread():
+            thread.join(timeout=60)
+    gc.collect()
+    return kept
+
+
+def names_with(folder: str) -> list[tuple[ModuleType, str]]:
+    """Return where Airflow's modules hold a folder in their names.
+
+    Args:
+        folder: the home of this Airflow.
+    """
+    modules = [module for name, module in sys.modules.items() if name.startswith("airflow")]
+    return [
+        (module, name)
+        for module in modules
+        for name, value in list(vars(module).items())
+        if not name.startswith("__") and _moved(value, folder, "") is not value
+    ]
+
+
+def move(places: list[tuple[ModuleType, str]], old: str, new: str) -> None:
+    """Move this Airflow to another home, with secrets and connections of its own.
+
+    Args:
+        places: what `names_with` returned.
+        old: its home's folder.
+        new: the other one's; the environment names it already.
+    """
+    from airflow import configuration, settings
+    from airflow.sdk import configuration as of_tasks
+
+    for module, name in places:
+        setattr(module, name, _moved(getattr(module, name), old, new))
+    configuration.SECRET_KEY = b64encode(os.urandom(16)).decode()
+    for made in (configuration, of_tasks):
+        made.conf._default_values = made.create_default_config_parser(
+            made.conf._configuration_description
+        )
+        made.conf.invalidate_cache()
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """Return a value with one folder in place of another, also within dicts and lists.
+
+    A value without the folder is returned itself. Its type is asked, not the value: some of
+    Airflow's names import a package when they are looked at.
+    """
+    kind = type(value)
+    if kind is str:
+        return value.replace(old, new) if old in value else value
+    if issubclass(kind, Path):
+        return Path(str(value).replace(old, new)) if old in str(value) else value
+    if kind in (dict, list):
+        pairs = list(value.items() if kind is dict else enumerate(value))
+        moved = {key: _moved(held, old, new) for key, held in pairs}
+        if any(moved[key] is not held for key, held in pairs):
+            return moved if kind is dict else list(moved.values())
+    return value
 
 
 def first_ticks(dag: Any, count: int) -> list[Any]:

@@ -26,6 +26,10 @@ class Session:
         """Return the part of a class, or None where there is none yet."""
         return self._parts.get(kind)
 
+    def clear(self) -> None:
+        """Forget all parts."""
+        self._parts.clear()
+
     def __getitem__(self, kind: type[Part]) -> Part:
         """Return the part of a class.
 

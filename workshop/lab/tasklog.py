@@ -29,6 +29,11 @@ class TaskLogs:
         self._running: Any = None  # the task instance that runs
         self._printed: Printed | None = None
 
+    def forget(self) -> None:
+        """Forget all lines."""
+        self._lines.clear()
+        self._early.clear()
+
     def of_run(self, run_id: str) -> dict[Key, list[Line]]:
         """Return the captured lines of one DagRun, by task and try, sorted."""
         return {key: self._lines[key] for key in sorted(self._lines) if key[0] == run_id}

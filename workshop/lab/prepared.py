@@ -1,0 +1,121 @@
+"""An Airflow that is warm before its process forks, put aside until a fork asks for it.
+
+A fork that has not started sees no module of Airflow, no path of the home in which it was warmed,
+and logging as it was before. `take_up` gives it all that back, in a home of its own.
+"""
+
+import atexit
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from workshop.lab import dagcell, inside
+from workshop.lab.home import Home
+from workshop.lab.session import Session
+from workshop.lab.tasklog import TaskLogs
+
+FIRST_RUN = Path(__file__).with_name("first_run.txt")
+Logger = tuple[int, list[logging.Handler], list[Any], bool, bool]
+NEW: Logger = (logging.NOTSET, [], [], True, False)
+
+
+class Prepared:
+    """Made before Airflow is imported; it takes note of how the process is then.
+
+    Attributes:
+        logs: what listens to the tasks of this Airflow.
+    """
+
+    logs: TaskLogs
+
+    def __init__(self) -> None:
+        self._loggers, self._path = _loggers(), list(sys.path)
+
+    def put_aside(self, session: Session) -> None:
+        """Run a DAG once, close what Airflow holds open, and hide it.
+
+        Args:
+            session: with the home in which Airflow was warmed. That home goes, and of the
+                session's parts this one alone stays.
+
+        Raises:
+            RuntimeError: the DAG failed.
+        """
+        home = session[Home]
+        names: dict[str, Any] = {}
+        dagcell.write("first_run", FIRST_RUN.read_text(encoding="utf-8"), names)
+        if (run := names["dag"].test()).state != "success":
+            raise RuntimeError(f"The DAG of the warm process is {run.state}.")
+        self.logs = session[TaskLogs]
+        self.logs.forget()
+        del names, run
+        self._kept = inside.settle()
+        self._home = str(home.folder)
+        self._places = inside.names_with(self._home)
+        self._hide()
+        atexit.unregister(shutil.rmtree)
+        shutil.rmtree(home.folder)
+        if home.alive:
+            home.alive.close()
+        session.clear()
+        session.put(self)
+
+    def _hide(self) -> None:
+        self._modules = {}
+        for name, module in list(sys.modules.items()):
+            if self._home in str(getattr(module, "__file__", "")):  # the DAG file
+                del sys.modules[name]
+            elif name.partition(".")[0] == "airflow":
+                self._modules[name] = sys.modules.pop(name)
+        self._own_path = [path for path in sys.path if path not in self._path]
+        sys.path[:] = [path for path in sys.path if path in self._path]
+        for path in [path for path in sys.path_importer_cache if self._home in path]:
+            del sys.path_importer_cache[path]
+        self._own_loggers = {
+            name: state for name, state in _loggers().items() if state != self._loggers.get(name)
+        }
+        for name in self._own_loggers:
+            _set_logger(name, self._loggers.get(name, NEW))
+        self._structlog = structlog.get_config()
+        structlog.reset_defaults()
+
+    def take_up(self, home: Home) -> None:
+        """Give this process the Airflow that was put aside, as if it had been imported now.
+
+        Args:
+            home: its own, which the environment names already.
+        """
+        # The same list of processors: loggers made earlier hold it.
+        structlog.configure(**self._structlog)
+        for name, state in self._own_loggers.items():
+            _set_logger(name, state)
+        new = str(home.folder)
+        sys.path += [path.replace(self._home, new) for path in self._own_path]
+        sys.modules.update(self._modules)
+        inside.move(self._places, self._home, new)
+
+
+def _loggers() -> dict[str, Logger]:
+    """Return level, handlers, filters, propagate and disabled of each logger; '' is the root."""
+    names = [name for name, made in logging.root.manager.loggerDict.items() if _is_logger(made)]
+    return {name: _state(logging.getLogger(name)) for name in ["", *names]}
+
+
+def _is_logger(made: Any) -> bool:
+    return isinstance(made, logging.Logger)
+
+
+def _state(logger: logging.Logger) -> Logger:
+    handlers, filters = list(logger.handlers), list(logger.filters)
+    return logger.level, handlers, filters, logger.propagate, logger.disabled
+
+
+def _set_logger(name: str, state: Logger) -> None:
+    logger = logging.getLogger(name)
+    level, handlers, filters, logger.propagate, logger.disabled = state
+    logger.setLevel(level)
+    logger.handlers, logger.filters = list(handlers), list(filters)
