@@ -167,7 +167,10 @@ def become(connection: socket.socket, asker: int) -> None:
     os.setsid()
     _, given, _, _ = socket.recv_fds(connection, 1, 2)
     with connection.makefile(encoding="utf-8") as sent:
-        request = json.load(sent)
+        text = sent.read()
+    if not text:  # whoever asked has left
+        return
+    request = json.loads(text)
     import numpy
     from ipykernel.kernelapp import IPKernelApp
 
@@ -218,6 +221,8 @@ def main() -> None:
     folder, lock = Path(os.environ[FOLDER]), int(sys.argv[1])
     owner = os.pidfd_open(int(os.environ[OWNER]))
     code = newest_change()
+    if sys.path[0] == str(Path.cwd()):  # from -m; a kernel has no such folder
+        del sys.path[0]
     warm()
     asked = serve(folder, code, lock, owner)
     if asked:

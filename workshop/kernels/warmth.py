@@ -77,7 +77,7 @@ def begin() -> None:
     with suppress(KeyError, OSError), _path(LOCK).open("w") as lock, _path(LOG).open("a") as log:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the warm process inherits it
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "workshop.kernels.warm", str(lock.fileno())],
+            [sys.executable, "-m", "workshop.kernels.warm", str(lock.fileno())],
             env=_environment() | read_once(os.environ), cwd="/", pass_fds=[lock.fileno()],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip

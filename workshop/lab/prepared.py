@@ -7,7 +7,10 @@ and logging as it was before. `take_up` gives it all that back, in a home of its
 import atexit
 import logging
 import shutil
+import signal
 import sys
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,8 @@ class Prepared:
 
     def __init__(self) -> None:
         self._loggers, self._path = _loggers(), list(sys.path)
+        self._warnings = list(warnings.filters), warnings.showwarning
+        self._signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def put_aside(self, session: Session) -> None:
         """Run a DAG once, close what Airflow holds open, and hide it.
@@ -76,12 +81,19 @@ class Prepared:
         for path in [path for path in sys.path_importer_cache if self._home in path]:
             del sys.path_importer_cache[path]
         self._own_loggers = {
-            name: state for name, state in _loggers().items() if state != self._loggers.get(name)
+            name: state
+            for name, state in _loggers().items()
+            if state != self._loggers.get(name, NEW)
         }
         for name in self._own_loggers:
             _set_logger(name, self._loggers.get(name, NEW))
         self._structlog = structlog.get_config()
         structlog.reset_defaults()
+        self._own_warnings = list(warnings.filters), warnings.showwarning
+        _set_warnings(*self._warnings)
+        for number, handler in self._signals.items():
+            if signal.getsignal(number) != handler:  # left by the run
+                signal.signal(number, handler)
 
     def take_up(self, home: Home) -> None:
         """Give this process the Airflow that was put aside, as if it had been imported now.
@@ -93,6 +105,12 @@ class Prepared:
         structlog.configure(**self._structlog)
         for name, state in self._own_loggers.items():
             _set_logger(name, state)
+        captured = self._own_loggers[""][1]
+        for name, state in _loggers().items():
+            if state[1]:  # the kernel's own, for example
+                logging.getLogger(name).handlers = list(captured)
+        added = [each for each in self._own_warnings[0] if each not in self._warnings[0]]
+        _set_warnings([*added, *warnings.filters], self._own_warnings[1])
         new = str(home.folder)
         sys.path += [path.replace(self._home, new) for path in self._own_path]
         sys.modules.update(self._modules)
@@ -112,6 +130,12 @@ def _is_logger(made: Any) -> bool:
 def _state(logger: logging.Logger) -> Logger:
     handlers, filters = list(logger.handlers), list(logger.filters)
     return logger.level, handlers, filters, logger.propagate, logger.disabled
+
+
+def _set_warnings(filters: Sequence[Any], show: Callable[..., None]) -> None:
+    warnings.resetwarnings()
+    warnings.filters.extend(filters)  # type: ignore[attr-defined]  # typed as read-only
+    warnings.showwarning = show
 
 
 def _set_logger(name: str, state: Logger) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 
 from workshop.ground import BUILD, Problem
+from workshop.kernels import keep_warm
 from workshop.sandbox import sandbox_environment
 
 SECONDS_A_CELL = 900
@@ -22,6 +23,7 @@ def force_sandbox() -> None:
     for name in set(os.environ) - set(sandbox_environment()):
         del os.environ[name]
     os.environ.update(own_folders() | {"WORKSHOP_HEADLESS": "1"})
+    keep_warm()
 
 
 def own_folders() -> dict[str, str]:
