@@ -257,8 +257,12 @@ def bundle() -> None:
 def doctor() -> None:
     """Say whether everything is here that the workbook needs."""
     from workshop.authoring.upkeep.examination import doctor as examine
+    from workshop.authoring.upkeep.examination import kernels
 
-    sys.exit(not examine())
+    well = examine()
+    print(f"{'kernels':16}", end="", flush=True)  # one is tried, which takes seconds
+    print(kernels())
+    sys.exit(not well)
 
 
 @APP.command()

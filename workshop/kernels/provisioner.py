@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,19 @@ class WarmProvisioner(LocalProvisioner):
         self.process = forked  # type: ignore[assignment]  # what of a Popen is used, it has
         self.pid = self.pgid = forked.pid
         return self.connection_info
+
+
+def way() -> str:
+    """Start a kernel of this environment and end it; return in words how it was started."""
+    with tempfile.TemporaryDirectory() as folder:
+        connection = str(Path(folder, "kernel.json"))
+        try:
+            fork = Forked(_fork([sys.executable, *LAUNCHER, "-f", connection], {}))
+        except NoForkError as reason:
+            return f"OK, each kernel starts Airflow by itself: {reason}"
+        fork.kill()
+        fork.wait()
+    return "OK, forked from a process in which Airflow is warm"
 
 
 def _fork(cmd: list[str], kwargs: dict[str, Any]) -> Fork:

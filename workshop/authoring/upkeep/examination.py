@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from workshop.ground import ROOT
+from workshop.kernels import keep_warm, way
 from workshop.sandbox import is_real, use_real
 from workshop.show import render
 
@@ -59,6 +60,12 @@ FACTS: dict[str, Callable[[], str]] = {
     "loopback ports": _ports,
     "world": _world,
 }
+
+
+def kernels() -> str:
+    """Return how kernels start here; one is tried."""
+    keep_warm()
+    return way()
 
 
 def doctor() -> bool:

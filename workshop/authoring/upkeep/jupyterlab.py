@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from workshop.authoring.checking.headless import own_folders
+from workshop.kernels import PROVISIONER, begin, keep_warm
 
 
 def open_jupyterlab(folder: Path, page: str, *, large: bool = False) -> None:
@@ -20,6 +21,8 @@ def open_jupyterlab(folder: Path, page: str, *, large: bool = False) -> None:
     if large:
         os.environ["JUPYTERLAB_SETTINGS_DIR"] += "-large"
     _write_settings(Path(os.environ["JUPYTERLAB_SETTINGS_DIR"]), large=large)
+    keep_warm(by_default=False)
+    begin()  # so that it is warm when the first notebook opens
     words = [
         sys.executable, "-m", "jupyterlab",
         *(["--allow-root"] if os.geteuid() == 0 else []),  # containers often run as root
@@ -31,6 +34,7 @@ def open_jupyterlab(folder: Path, page: str, *, large: bool = False) -> None:
         "--LabApp.extension_manager=readonly",
         "--ServerApp.jpserver_extensions={'jupyterlab_jupytext': False}",
         "--ServerApp.log_level=WARN",
+        f"--KernelProvisionerFactory.default_provisioner_name={PROVISIONER}",
     ]  # fmt: skip
     sys.stdout.flush()
     os.execv(sys.executable, words)

@@ -47,7 +47,9 @@ def facts():
         "foreign files": [each for each in open_files if "gcp_spy-" in own(each)],
         "gc": [gc.isenabled(), gc.get_threshold()],
         "handlers": {logger.name: [name(each) for each in logger.handlers] for logger in loggers},
-        "hooks": [name(each) for each in (sys.excepthook, threading.excepthook, warnings.showwarning)],
+        "hooks": [
+            name(each) for each in (sys.excepthook, threading.excepthook, warnings.showwarning)
+        ],
         "leader": os.getsid(0) == os.getpgrp() == os.getpid(),
         "limits": [resource.getrlimit(getattr(resource, each)) for each in limits],
         "locale": locale.setlocale(locale.LC_ALL),
