@@ -8,7 +8,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from workshop.ground import ROOT
-from workshop.kernels import keep_warm, way
+from workshop.kernels import keep_warm
+from workshop.kernels.provisioner import way
 from workshop.sandbox import is_real, use_real
 from workshop.show import render
 

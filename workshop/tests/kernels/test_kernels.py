@@ -1,4 +1,4 @@
-"""Forked kernels from outside: they are what ordinary kernels are, in every way of living and ending."""
+"""Forked kernels from outside: they live and end as ordinary kernels do."""
 
 import json
 import os
@@ -14,14 +14,14 @@ from typing import Any
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from workshop.ground import ROOT
 from workshop.kernels.provisioner import Forked, WarmProvisioner
 from workshop.kernels.warmth import FOLDER, OWNER
 from workshop.lab.home import PREFIX
 
-FACTS = Path(__file__).with_name("facts.py")
+FACTS = Path(__file__).with_name("facts.txt")
 SECONDS = 600  # far away: it ends a test that would hang
 RUN = """\
 from workshop import start
@@ -58,6 +58,7 @@ class Kernel:
 
     @property
     def process(self) -> Any:
+        assert self.manager.provisioner
         return self.manager.provisioner.process
 
     def run(self, code: str, seen: Callable[[str], None] = lambda text: None) -> str:
@@ -159,7 +160,7 @@ def test_interrupt_restart_and_kill_are_as_with_an_ordinary_kernel(kernels: Any)
     assert kernel.run("print(6 * 7)") == "42\n"
 
 
-def test_what_a_fork_could_not_follow_gives_an_ordinary_kernel(kernels: Any, caplog: Any) -> None:
+def test_what_a_fork_could_not_follow_gives_an_ordinary_kernel(kernels: Any) -> None:
     for name, value in (("PYTHONUTF8", "1"), ("OMP_NUM_THREADS", "2")):
         kernel = kernels(environment=dict(os.environ) | {name: value})
         assert not kernel.is_forked

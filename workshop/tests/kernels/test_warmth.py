@@ -14,7 +14,7 @@ import pytest
 
 from workshop.kernels import keep_warm, warm, warmth
 from workshop.kernels.provisioner import _fork
-from workshop.kernels.warmth import CHANGED, FOLDER, OWNER, NoForkError, ask
+from workshop.kernels.warmth import FOLDER, OWNER, NoForkError, ask
 
 WORDS = [sys.executable, "-m", "ipykernel_launcher", "-f", "none.json"]
 
