@@ -16,7 +16,7 @@ from typing import Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from workshop.kernels.warmth import Fork, NoForkError, ask
+from workshop.kernels.warmth import SECONDS_HEADLESS, Fork, NoForkError, ask, patience
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
 
@@ -69,7 +69,7 @@ class WarmProvisioner(LocalProvisioner):
             kwargs: what `subprocess.Popen` takes.
         """
         try:
-            forked = Forked(await asyncio.to_thread(_fork, cmd, kwargs))
+            forked = Forked(await asyncio.to_thread(_fork, cmd, kwargs, patience()))
         except NoForkError as reason:
             self.log.warning("This kernel starts Airflow by itself: %s.", reason)
             return await super().launch_kernel(cmd, **kwargs)
@@ -80,10 +80,12 @@ class WarmProvisioner(LocalProvisioner):
 
 def way() -> str:
     """Start a kernel of this environment and end it; return in words how it was started."""
-    with tempfile.TemporaryDirectory() as folder:
-        connection = str(Path(folder, "kernel.json"))
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nothing:
+        words = [sys.executable, *LAUNCHER, "-f", str(Path(folder, "kernel.json"))]
+        environment = dict(os.environ) | {"IPYTHONDIR": folder}
+        popen = {"env": environment, "stdout": nothing, "stderr": nothing}
         try:
-            fork = Forked(_fork([sys.executable, *LAUNCHER, "-f", connection], {}))
+            fork = Forked(_fork(words, popen, SECONDS_HEADLESS))
         except NoForkError as reason:
             return f"OK, each kernel starts Airflow by itself: {reason}"
         fork.kill()
@@ -91,7 +93,7 @@ def way() -> str:
     return "OK, forked from a process in which Airflow is warm"
 
 
-def _fork(cmd: list[str], kwargs: dict[str, Any]) -> Fork:
+def _fork(cmd: list[str], kwargs: dict[str, Any], seconds: float) -> Fork:
     program = shutil.which(cmd[0])
     if not program or Path(program).parent.resolve() != Path(sys.executable).parent.resolve():
         raise NoForkError("it has another Python")
@@ -101,7 +103,7 @@ def _fork(cmd: list[str], kwargs: dict[str, Any]) -> Fork:
     # As jupyter_client's own launcher sets it.
     environment = dict(environment) | {"JPY_PARENT_PID": str(os.getpid())}
     out = [_descriptor(kwargs.get(name), number) for name, number in (("stdout", 1), ("stderr", 2))]
-    return ask(cmd[3:], str(kwargs.get("cwd") or Path.cwd()), environment, out)
+    return ask(cmd[3:], str(kwargs.get("cwd") or Path.cwd()), environment, out, seconds)
 
 
 def _descriptor(stream: Any, otherwise: int) -> int:

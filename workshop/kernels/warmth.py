@@ -99,7 +99,18 @@ def read_once(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def ask(words: list[str], folder: str, environment: Mapping[str, str], out: Iterable[int]) -> Fork:
+def patience() -> float:
+    """Return how many seconds a kernel may take to be forked."""
+    return SECONDS_HEADLESS if "WORKSHOP_HEADLESS" in os.environ else SECONDS_TO_ANSWER
+
+
+def ask(
+    words: list[str],
+    folder: str,
+    environment: Mapping[str, str],
+    out: Iterable[int],
+    seconds: float,
+) -> Fork:
     """Ask for a forked kernel, and return it when it listens.
 
     Args:
@@ -107,6 +118,7 @@ def ask(words: list[str], folder: str, environment: Mapping[str, str], out: Iter
         folder: where it works.
         environment: its variables.
         out: the file descriptors of its stdout and stderr.
+        seconds: how long to wait.
 
     Raises:
         NoForkError: there is none.
@@ -115,8 +127,7 @@ def ask(words: list[str], folder: str, environment: Mapping[str, str], out: Iter
         if name.startswith(NOT_PASSED_ON_BEGIN):
             raise NoForkError(f"{name} is set, which a fork could not follow")
     request = {"words": words, "folder": folder, "environment": dict(environment)}
-    headless = "WORKSHOP_HEADLESS" in os.environ
-    end = time.monotonic() + (SECONDS_HEADLESS if headless else SECONDS_TO_ANSWER)
+    end = time.monotonic() + seconds
     answer = CHANGED
     while answer == CHANGED:
         connection = _connect(end)

@@ -43,7 +43,7 @@ def lock() -> int:
 
 
 def ask_for_one() -> Any:
-    return ask([], "/", {}, (1, 2))
+    return ask([], "/", {}, (1, 2), warmth.patience())
 
 
 def test_a_change_of_the_package_ends_it(folder: Path, ends: Any, monkeypatch: Any) -> None:
@@ -131,7 +131,7 @@ def test_an_owner_that_has_ended_is_one_sentence(monkeypatch: Any) -> None:
 )
 def test_other_kernels_are_left_to_jupyter(words: list[str], why: str) -> None:
     with pytest.raises(NoForkError, match=why):
-        _fork(words, {})
+        _fork(words, {}, 0)
 
 
 def test_it_gets_no_secret(folder: Path, monkeypatch: Any) -> None:
