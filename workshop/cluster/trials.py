@@ -97,7 +97,7 @@ def worker_of(cluster: Cluster, service: str) -> psutil.Process:
     """Wait until a task lists a service, and return the worker that it runs in.
 
     Raises:
-        Problem: none does within a minute.
+        Problem: none does in time.
     """
 
     def lister() -> psutil.Process | None:
