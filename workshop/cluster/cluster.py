@@ -23,7 +23,7 @@ from workshop.ground.packages import EXECUTORS_LOCK, install
 from workshop.lab import Home, current, inside
 
 NEEDED_MEMORY = 4 * 2**30  # bytes: twice what the largest cluster took, and a kernel beside it
-SECONDS_TO_RUN = 180
+SECONDS_TO_RUN = 900
 ENDED = ("success", "failed")
 EXECUTORS = {
     "local": "LocalExecutor",
@@ -116,7 +116,7 @@ class Cluster(Components):
             migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
             done = subprocess.run(
                 migrate, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
-                text=True, timeout=120,
+                text=True, timeout=SECONDS,
             )  # fmt: skip
             if done.returncode:
                 raise Problem(f"Airflow could not make its tables: {last_line(done.stderr)}")
@@ -163,7 +163,7 @@ class Cluster(Components):
         """Return when everything is healthy; meanwhile show what is and what is not yet.
 
         Raises:
-            Problem: a process ended, or three minutes went by; then everything is stopped.
+            Problem: a process ended, or the time is over; then everything is stopped.
         """
         begun, name = time.monotonic(), EXECUTORS[self.executor]
         try:
@@ -295,7 +295,7 @@ class Cluster(Components):
         """Wait until a run has ended, show who runs what meanwhile, and return it.
 
         Raises:
-            Problem: it has not ended after three minutes.
+            Problem: it has not ended when the time is over.
         """
         state = wait_for(
             lambda: self.get(f"dags/{run.dag_id}/dagRuns/{run.run_id}")["state"],
@@ -376,7 +376,7 @@ class Cluster(Components):
 
     def stop(self) -> None:
         """End every process, and say so."""
-        self._starting.join(timeout=60)
+        self._starting.join(timeout=SECONDS)
         super().stop()
         if self.pods:
             self.pods.close()

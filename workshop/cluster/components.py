@@ -37,7 +37,7 @@ COMPONENTS = {
 }
 HERE = Path(__file__).parent
 SETTINGS: dict[str, dict[str, str]] = yaml.safe_load((HERE / "settings.yaml").read_text("utf-8"))
-SECONDS_TO_START = 180
+SECONDS_TO_START = 900
 SECONDS_TO_STOP = 30
 
 
@@ -150,7 +150,7 @@ class Components:
             options: more for `wait_for`.
 
         Raises:
-            Problem: a process ended, or three minutes went by.
+            Problem: a process ended, or the time is over.
         """
 
         def ask_while_running() -> Any:
@@ -178,11 +178,11 @@ class Components:
         """
         if not self.token:
             login = {"username": "admin", "password": self.password}
-            answer = requests.post(f"{self.address}/auth/token", json=login, timeout=10)
+            answer = requests.post(f"{self.address}/auth/token", json=login, timeout=600)
             self.token = answer.json()["access_token"]
         headers = {"Authorization": f"Bearer {self.token}"}
         url = f"{self.address}/api/v2/{path}"
-        return requests.request(method, url, json=body, headers=headers, timeout=30)
+        return requests.request(method, url, json=body, headers=headers, timeout=600)
 
     def tree(self) -> dict[str, list[psutil.Process]]:
         """Return each process that was started, with those it started."""

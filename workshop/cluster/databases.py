@@ -46,7 +46,7 @@ def postgres_address(cluster: Components) -> str:
     programs = package / "pginstall" / "bin"
     words: list[str | Path] = [programs / "initdb", "-D", data, "-U", "airflow"]
     words += ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
-    made = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=data, **user)
+    made = subprocess.run(words, capture_output=True, text=True, timeout=600, cwd=data, **user)
     if made.returncode:
         raise Problem(f"PostgreSQL could not be set up: {made.stderr.strip()[-200:]}")
     words = [programs / "postgres", "-D", data, "-k", data]

@@ -46,23 +46,19 @@ def trial(what: str, world: str = "talk", **switches: Any) -> pd.DataFrame:
     Raises:
         Problem: no such world or fault, or this is the real world.
     """
-    return keep(what, run_both(what, world, switches=switches))
+    rows = {when: run_one(what, name, world, switches) for when, name in DAGS.items()}
+    return keep(what, rows)
 
 
-def run_both(
-    what: str, world: str = "talk", *, switches: dict[str, Any]
-) -> dict[str, dict[str, str]]:
-    """Return what each DAG did under a fault, by the names of DAGS; raises as `trial`."""
-    rows = {}
+def run_one(what: str, name: str, world: str, switches: dict[str, Any]) -> dict[str, str]:
+    """Return what the DAG with a name did under a fault; raises as `trial`."""
     with Progress("Interrupted; the fault has ended. Run the cell again.") as progress:
-        for when, name in DAGS.items():
-            progress.show(f"{what}: {name} runs.")
-            dag = load(name)
-            with sandbox.visit(world) as box:
-                sandbox.set_faults(switches)
-                run = dag.test(run_conf=CONF[name])
-                rows[when] = outcome(box, inside.run_state(run), tasks(run))
-    return rows
+        progress.show(f"{what}: {name} runs.")
+        dag = load(name)
+        with sandbox.visit(world) as box:
+            sandbox.set_faults(switches)
+            run = dag.test(run_conf=CONF[name])
+            return outcome(box, inside.run_state(run), tasks(run))
 
 
 def hours(name: str, zone: str) -> list[int]:
@@ -101,7 +97,7 @@ def worker_of(cluster: Cluster, service: str) -> psutil.Process:
     """Wait until a task lists a service, and return the worker that it runs in.
 
     Raises:
-        Problem: none does within a minute.
+        Problem: none does in time.
     """
 
     def lister() -> psutil.Process | None:

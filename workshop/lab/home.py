@@ -83,7 +83,7 @@ def prepared_database() -> Path:
         environment = without_airflow() | settings(Home(folder))
         done = subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
-            env=environment, capture_output=True, text=True, timeout=300,
+            env=environment, capture_output=True, text=True, timeout=900,
         )  # fmt: skip
         if done.returncode:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]

@@ -57,7 +57,7 @@ class MailServer:
         # A thread of our own: aiosmtpd's controllers want one that keeps the kernel from ending.
         threading.Thread(target=loop.run_forever, name="mail", daemon=True).start()
         served = loop.create_server(lambda: SMTP(self, loop=loop), "127.0.0.1", 0)
-        server = asyncio.run_coroutine_threadsafe(served, loop).result(timeout=10)
+        server = asyncio.run_coroutine_threadsafe(served, loop).result(timeout=600)
         self._port: int = server.sockets[0].getsockname()[1]
 
     @property

@@ -1,8 +1,11 @@
 """How pytest runs here: always in the sandbox, one notebook to a worker."""
 
+import csv
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -12,6 +15,35 @@ from workshop.authoring.checking.headless import force_sandbox
 from workshop.ground import BUILD, talk
 from workshop.lab import Home, Warming, current
 from workshop.slides import Builder
+
+DURATIONS = Path(__file__).with_name("durations.csv")
+
+
+def scope(nodeid: str) -> str:
+    """Return what a worker gets whole: a file, since the cells of a notebook share a kernel.
+
+    The runs in other worlds are the long ones, and each stands alone.
+    """
+    path = nodeid.split("::")[0]
+    return nodeid if path.endswith("test_worlds.py") else path
+
+
+def read_durations() -> dict[str, float]:
+    """Return how many seconds each scope took when `durations.csv` was written."""
+    with DURATIONS.open(encoding="utf-8", newline="") as file:
+        return {row["scope"]: float(row["seconds"]) for row in csv.DictReader(file)}
+
+
+def write_durations(reports: list[Any]) -> None:
+    """Write anew what each scope took, by the reports of a whole run."""
+    seconds: dict[str, float] = defaultdict(float)
+    for report in reports:
+        seconds[scope(report.nodeid)] += report.duration
+    longest_first = sorted(seconds.items(), key=lambda row: (-round(row[1]), row[0]))
+    with DURATIONS.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["scope", "seconds"])
+        rows.writerows((name, round(took)) for name, took in longest_first)
 
 
 def pytest_configure(config: Any) -> None:
@@ -26,27 +58,38 @@ def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
     return True if with_clusters and "WORKSHOP_EXECUTORS" not in os.environ else None
 
 
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Put the longest first, so that no worker begins one when the others are done.
+
+    What has no duration yet counts as one of the middle. The tests of a file stay together.
+    """
+    durations = read_durations()
+    middle = median(durations.values())
+    items.sort(key=lambda item: -durations.get(scope(item.nodeid), middle))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what did not run here."""
+    """Say what did not run here, and with DURATIONS write what each scope took."""
     if "WORKSHOP_EXECUTORS" not in os.environ:
         names = ", ".join(talk.with_clusters())
         terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
+    if "DURATIONS" in os.environ:
+        kept = [report for reports in terminalreporter.stats.values() for report in reports]
+        write_durations([report for report in kept if hasattr(report, "duration")])
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Give a worker whole files: the cells of a notebook share a kernel.
+    """Give a worker whole scopes, in the order of the collection.
 
-    The runs in other worlds are the long ones, and each stands alone. (pytest-xdist 3.8 has marks
-    for this, `--dist=loadgroup`; pytest 9.2 does not see them.)
+    (pytest-xdist 3.8 has marks for this, `--dist=loadgroup`; pytest 9.2 does not see them.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.split("::")[0]
-        return nodeid if path.endswith("test_worlds.py") else path
+        return scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Scheduling:
-    """Distribute tests by file, as `Scheduling` says."""
+    """Distribute tests as `Scheduling` says."""
     return Scheduling(config, log)
 
 

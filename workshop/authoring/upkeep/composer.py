@@ -16,6 +16,7 @@ from workshop.lab.home import Home, settings
 
 FOLDER = BUILD / "composer"
 VARIABLES = Path(__file__).with_name("variables.env")
+SECONDS = 900  # far more than reading takes, also on a busy machine
 READ = """
 import sys
 from workshop.lab.inside import read_dag_files
@@ -88,10 +89,13 @@ def complaints(folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as home:
         # No variable of this environment: a DAG file must be readable without secrets.
         clean = {"PATH": os.defpath, "HOME": home} | settings(Home(Path(home)))
-        read = subprocess.run(
-            [sys.executable, "-I", "-B", "-c", READ, str(folder / "dags")],
-            env=clean, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        try:
+            read = subprocess.run(
+                [sys.executable, "-I", "-B", "-c", READ, str(folder / "dags")],
+                env=clean, capture_output=True, text=True, timeout=SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return [*found, f"the DAG files were not read within {SECONDS} seconds"]
     if read.returncode:
         last = (read.stderr or read.stdout).strip().splitlines()[-1:]
         found.append(f"a DAG file cannot be read: {' '.join(last)}")

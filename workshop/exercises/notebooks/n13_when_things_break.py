@@ -15,7 +15,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 def red(answer: Any) -> None:
     """Expect the colours that runs of the DAG of 2018 under these faults now give."""
-    from workshop.cluster.trials import run_both
+    from workshop.cluster.trials import DAGS, run_one
 
     wrong = f"Answer with a dict that says red or green for each of: {', '.join(FAULTS)}."
     expect(isinstance(answer, dict) and set(answer) == set(FAULTS), wrong)
@@ -23,7 +23,7 @@ def red(answer: Any) -> None:
         expect(colour in ("red", "green"), f"'{colour}' is neither red nor green.")
     count = 0
     for what, switches in FAULTS.items():
-        run = run_both(what, switches=switches)["2018"]["run"]
+        run = run_one(what, DAGS["2018"], "talk", switches)["run"]
         count += answer[what] != ("green" if run == "success" else "red")
     wrong = f"{count} of {len(FAULTS)} are not what a run just gave. Go on, and see which."
     expect(not count, wrong)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ class Running:
     def tree(self) -> list[Any]:
         tree: list[Any] = psutil.Process(self.process.pid).children(recursive=True)
         return tree
+
+    def got(self) -> dict[str, Any]:
+        """Return what has arrived so far; nothing while it is being written."""
+        arrived: dict[str, Any] = {"slack": [], "mails": []}
+        with suppress(OSError, ValueError):
+            arrived = json.loads(self.results.read_text(encoding="utf-8"))
+        return arrived
 
     def end(self, number: int) -> None:
         self.process.send_signal(number)
@@ -117,8 +125,9 @@ def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
         assert time.monotonic() < end, states
         time.sleep(1)
     assert states == ["success"]
-    time.sleep(1)
-    got = json.loads(running.results.read_text(encoding="utf-8"))
+    while not ((got := running.got())["slack"] and got["mails"]):
+        assert time.monotonic() < end, f"not all has arrived: {got}"
+        time.sleep(1)
     assert [by_title(message) for message in got["slack"]] == [by_title(SCENARIOS[0]["slack"])]
     assert [mail["subject"] for mail in got["mails"]] == [SCENARIOS[0]["email"]["subject"]]
 

@@ -1,6 +1,7 @@
 """The one door to Airflow's inside: a test for each thing that the workbook needs of it."""
 
 import ast
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,25 +132,34 @@ cadwyn.applications.generate_versioned_routers = count
 """
 
 
-def test_after_the_warming_the_first_run_builds_no_version_of_the_api(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def warmed(tmp_path_factory: Any) -> dict[str, Any]:
+    """Start, import Airflow at once, and run a DAG; return what was so at each step."""
     done = python(
-        BUILT + RUN + "warmed = len(built)\n"
-        f"from workshop.lab.dagcell import write\nnames = {{}}\nwrite('three', {THREE!r}, names)\n"
-        "print(names['three'].test().state, warmed, len(built))\n",
-        tmp_path,
-    )
-    assert done.stdout.endswith("success 1 1\n"), done.stdout + done.stderr
-
-
-def test_whoever_imports_airflow_waits_until_it_is_warm(tmp_path: Path) -> None:
-    done = python(
-        START + "from workshop.lab import Warming, current\n"
+        BUILT + START + "import builtins, json\nfrom workshop.lab import Warming, current\n"
         "before = current()[Warming].is_over\nimport airflow\n"
-        "print(before, current()[Warming].is_over)\n"
-        "import builtins\nprint(builtins.__import__.__name__)\n",
-        tmp_path,
+        "after, hook, versions = current()[Warming].is_over, builtins.__import__, len(built)\n"
+        f"from workshop.lab.dagcell import write\nnames = {{}}\nwrite('three', {THREE!r}, names)\n"
+        "state = names['three'].test().state\n"
+        "print(json.dumps({'before': before, 'after': after, 'hook': hook.__name__,"
+        " 'state': state, 'versions': [versions, len(built)]}))\n",
+        tmp_path_factory.mktemp("warmed"),
     )
-    assert done.stdout.endswith("False True\n__import__\n"), done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_after_the_warming_the_first_run_builds_no_version_of_the_api(
+    warmed: dict[str, Any],
+) -> None:
+    assert warmed["state"] == "success"
+    assert warmed["versions"] == [1, 1]
+
+
+def test_whoever_imports_airflow_waits_until_it_is_warm(warmed: dict[str, Any]) -> None:
+    assert (warmed["before"], warmed["after"]) == (False, True)
+    assert warmed["hook"] == "__import__"
 
 
 def test_secrets_that_airflow_knows_are_masked(lab: Any) -> None:

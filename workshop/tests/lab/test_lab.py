@@ -1,20 +1,21 @@
 """The lab from outside: one private Airflow a process, nothing left behind, nothing touched."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pytest
 
 from workshop.lab import TaskLogs, current, dagcell
 from workshop.lab.home import PREFIX
-from workshop.sandbox import sandbox_environment
+from workshop.sandbox import DAG_VARIABLES, sandbox_environment
 
 START = "from workshop import start\nstart('talk')\n"
 RUN = START + "from workshop.lab import Warming, current\ncurrent()[Warming].wait()\n"
@@ -45,17 +46,52 @@ def homes(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob(f"{PREFIX}*"))
 
 
-def test_it_runs_in_a_folder_with_a_blank_and_leaves_nothing(folder: Path) -> None:
+class Started(NamedTuple):
+    """A process that started in a reader's surroundings, ran the DAG, and ended."""
+
+    folder: Path  # its temporary folder
+    own: Path  # the reader's own Airflow
+    before: list[tuple[Path, int]]  # the files of the reader's own Airflow
+    environment: dict[str, str]  # what it saw
+    state: str  # of the run
+    answer: str  # of Slack
+
+
+def files_of(own: Path) -> list[tuple[Path, int]]:
+    return [(path, path.stat().st_mtime_ns) for path in sorted(own.rglob("*"))]
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: Any) -> Started:
+    """Run the whole DAG where a reader has an Airflow, credentials and a proxy."""
+    top = tmp_path_factory.mktemp("reader")
+    folder, own = top / "a blank and ż", top / "airflow"
+    folder.mkdir()
+    own.mkdir()
+    (own / "airflow.cfg").write_text("[core]\n")
+    before = files_of(own)
     done = python(
-        RUN + "from workshop.slides import Builder\nnames = {}\nBuilder(names).catch_up(47)\n"
-        "run = names['dag'].test()\nprint(run.state)\nimport os\nprint(os.environ['AIRFLOW_HOME'])",
+        RUN + "import json, os, requests\nfrom workshop.slides import Builder\n"
+        "seen = dict(os.environ)\nnames = {}\nBuilder(names).catch_up(47)\n"
+        "run = names['dag'].test()\nurl = os.environ['GCPSPY_SLACK_WEBHOOK']\n"
+        "answer = requests.post(url, json={'text': 'x'}, timeout=600).text\n"
+        "print(json.dumps([seen, run.state, answer]))",
         folder,
-    )
+        HOME=str(own), AIRFLOW_HOME=str(own), AIRFLOW__CORE__EXECUTOR="CeleryExecutor",
+        GCPSPY_SLACK_WEBHOOK="https://hooks.example.com/services/real",
+        GCPSPY_RECIPIENT_EMAIL="real@example.com",
+        AIRFLOW_CONN_SMTP_DEFAULT="smtp://mail.example.com",
+        http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9",
+        NO_PROXY="intranet.example.com",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    *_, state, home = done.stdout.splitlines()
-    assert state == "success"
-    assert Path(home).parent == folder
-    assert list(folder.iterdir()) == []
+    return Started(folder, own, before, *json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_it_runs_in_a_folder_with_a_blank_and_leaves_nothing(started: Started) -> None:
+    assert started.state == "success"
+    assert Path(started.environment["AIRFLOW_HOME"]).parent == started.folder
+    assert list(started.folder.iterdir()) == []
 
 
 def test_airflow_imported_first_is_one_sentence(folder: Path) -> None:
@@ -69,19 +105,10 @@ def test_airflow_imported_first_is_one_sentence(folder: Path) -> None:
     assert homes(folder) == []
 
 
-def test_the_reader_s_own_airflow_is_not_touched(folder: Path) -> None:
-    own = folder / "airflow"
-    own.mkdir()
-    (own / "airflow.cfg").write_text("[core]\n")
-    before = [(path, path.stat().st_mtime_ns) for path in sorted(own.rglob("*"))]
-    done = python(
-        RUN + "import os\nassert os.environ['AIRFLOW_HOME'] != os.getcwd() + '/airflow'\n"
-        "assert 'AIRFLOW__CORE__EXECUTOR' not in os.environ",
-        folder, AIRFLOW_HOME=str(own), AIRFLOW__CORE__EXECUTOR="CeleryExecutor",
-        HOME=str(own),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [(path, path.stat().st_mtime_ns) for path in sorted(own.rglob("*"))] == before
+def test_the_reader_s_own_airflow_is_not_touched(started: Started) -> None:
+    assert started.environment["AIRFLOW_HOME"] != str(started.own)
+    assert "AIRFLOW__CORE__EXECUTOR" not in started.environment
+    assert files_of(started.own) == started.before
 
 
 def test_what_a_killed_process_left_goes_with_the_next(folder: Path) -> None:
@@ -103,31 +130,15 @@ def test_what_a_killed_process_left_goes_with_the_next(folder: Path) -> None:
     assert homes(folder) == []
 
 
-def test_real_credentials_do_not_reach_the_sandbox(folder: Path) -> None:
-    done = python(
-        RUN + "import os\nfrom workshop.sandbox import DAG_VARIABLES\n"
-        "print([os.environ[name] for name in DAG_VARIABLES])",
-        folder,
-        GCPSPY_SLACK_WEBHOOK="https://hooks.example.com/services/real",
-        GCPSPY_RECIPIENT_EMAIL="real@example.com",
-        AIRFLOW_CONN_SMTP_DEFAULT="smtp://mail.example.com",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "real" not in done.stdout
-    assert "mail.example.com" not in done.stdout
+def test_real_credentials_do_not_reach_the_sandbox(started: Started) -> None:
+    values = [started.environment[name] for name in DAG_VARIABLES]
+    assert "real" not in str(values)
+    assert "mail.example.com" not in str(values)
 
 
-def test_loopback_never_goes_through_a_proxy(folder: Path) -> None:
-    done = python(
-        RUN + "import os, requests\nfrom workshop import slack_message\n"
-        "url = os.environ['GCPSPY_SLACK_WEBHOOK']\n"
-        "print(requests.post(url, json={'text': 'x'}, timeout=9).text)",
-        folder,
-        http_proxy="http://127.0.0.1:9",
-        HTTP_PROXY="http://127.0.0.1:9",
-        NO_PROXY="intranet.example.com",
-    )
-    assert done.stdout.endswith("ok\n"), done.stderr
+def test_loopback_never_goes_through_a_proxy(started: Started) -> None:
+    assert started.environment["HTTP_PROXY"] == "http://127.0.0.1:9"
+    assert started.answer == "ok"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

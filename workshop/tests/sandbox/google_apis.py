@@ -35,6 +35,7 @@ class GoogleApis:
             "CLOUDSDK_CONFIG": str(home / "gcloud"),
             "CLOUDSDK_AUTH_TOKEN_HOST": f"{api}token",
             "CLOUDSDK_CORE_PROJECT": gcloud.read_world(self.world)["project"],
+            "CLOUDSDK_CORE_DISABLE_FILE_LOGGING": "1",
             "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
             "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
             "CLOUDSDK_CORE_CHECK_GCE_METADATA": "0",
@@ -45,7 +46,8 @@ class GoogleApis:
         for name in gcloud.SERVICES:
             override = f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{APIS.get(name, name).upper()}"
             variables[override] = f"{api}{name}/"
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        # A short key: gcloud tests it for being one, twice in each call.
+        key = rsa.generate_private_key(public_exponent=65537, key_size=1024).private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),

@@ -4,10 +4,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,6 +16,7 @@ from workshop.sandbox import gcloud
 from workshop.sandbox.world import install_gcloud
 from workshop.slides import Builder
 from workshop.tests.sandbox.google_apis import GoogleApis
+from workshop.tests.sandbox.real_gcloud import Forked, run
 
 REAL = shutil.which("gcloud")  # asked on import, before a sandbox puts its own on PATH
 pytestmark = pytest.mark.skipif(
@@ -60,12 +61,12 @@ services:
 """
 
 
-def run(program: str, words: tuple[str, ...], variables: dict[str, str]) -> tuple[str, str, int]:
-    """Return what a program prints on stdout and stderr, and its exit status."""
-    done = subprocess.run(
-        [program, *words], env=variables, capture_output=True, encoding="utf-8", timeout=600
-    )
-    return done.stdout, done.stderr, done.returncode
+class Google(NamedTuple):
+    """The imitation of the APIs, a real gcloud, and its variables with which it uses them."""
+
+    apis: GoogleApis
+    real: Forked
+    variables: dict[str, str]
 
 
 def stand_in(home: Path, world: Path) -> str:
@@ -76,17 +77,19 @@ def stand_in(home: Path, world: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def google(tmp_path_factory: Any) -> tuple[GoogleApis, dict[str, str]]:
-    """Return the imitation of the APIs, and the variables of a gcloud that uses it."""
+def google(tmp_path_factory: Any) -> Iterator[Google]:
     home = tmp_path_factory.mktemp("google")
     (home / "world.yaml").write_text(WORLDS["talk"], encoding="utf-8")
     apis = GoogleApis(home / "world.yaml")
-    return apis, apis.environment(home, str(REAL))
+    variables = apis.environment(home, str(REAL))
+    real = Forked(str(REAL), variables)
+    yield Google(apis, real, variables)
+    real.end()
 
 
-def both(google: tuple[GoogleApis, dict[str, str]], home: Path, world: str) -> Any:
+def both(google: Google, home: Path, world: str) -> Any:
     """Return what the real gcloud and the stand-in print for each service and format."""
-    apis, variables = google
+    apis, real, variables = google
     apis.world.write_text(world, encoding="utf-8")
     ours = stand_in(home, apis.world)
     variables |= {"CLOUDSDK_CORE_PROJECT": gcloud.read_world(apis.world)["project"]}
@@ -97,21 +100,21 @@ def both(google: tuple[GoogleApis, dict[str, str]], home: Path, world: str) -> A
         ]
         asked.append(("config", "get-value", "project"))
     with ThreadPoolExecutor(4) as pool:
-        theirs = pool.map(lambda words: run(str(REAL), words, variables), asked)
+        theirs = pool.map(lambda words: real.run(words, variables), asked)
         answers = pool.map(lambda words: run(ours, words, {}), asked)
         return dict(zip(asked, theirs, strict=True)), dict(zip(asked, answers, strict=True))
 
 
 @pytest.mark.parametrize("world", sorted(WORLDS))
 def test_the_stand_in_prints_what_the_real_one_prints(
-    google: Any, tmp_path: Path, world: str
+    google: Google, tmp_path: Path, world: str
 ) -> None:
     real, ours = both(google, tmp_path, WORLDS[world])
     assert ours == real
 
 
-def test_stopping_machines(google: Any, tmp_path: Path) -> None:
-    apis, variables = google
+def test_stopping_machines(google: Google, tmp_path: Path) -> None:
+    apis, real, variables = google
     apis.world.write_text(WORLDS["talk"], encoding="utf-8")
     ours = stand_in(tmp_path, apis.world)
     api = variables["CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"]
@@ -123,7 +126,7 @@ def test_stopping_machines(google: Any, tmp_path: Path) -> None:
         (*stop, "web-1"),
         ("compute", "instances", "list"),
     ):
-        out, err, status = run(str(REAL), words, variables)
+        out, err, status = real.run(words, variables)
         err = re.sub(r"\n\.+done", "\n.....done", err)  # a dot for each look at the operation
         err = err.replace(f"{api}projects", gcloud.COMPUTE)  # the address that is overridden
         assert run(ours, words, {}) == (out, err, status)
@@ -131,29 +134,59 @@ def test_stopping_machines(google: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["partial", "denied"])
-def test_compute_fails_for_a_part_when_told_so(google: Any, tmp_path: Path, fault: str) -> None:
-    apis, variables = google
+def test_compute_fails_for_a_part_when_told_so(google: Google, tmp_path: Path, fault: str) -> None:
+    apis, real, variables = google
     strict = {"CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR": "false"}
     apis.world.write_text(WORLDS["talk"] + f"faults: {{compute: {fault}}}\n", encoding="utf-8")
     ours = stand_in(tmp_path, apis.world)
     for form in FORMATS:
         words = ("compute", "instances", "list", *form)
-        real = run(str(REAL), words, variables | strict)
-        assert real[2] == 1
-        assert run(ours, words, strict) == real
+        printed = real.run(words, variables | strict)
+        assert printed[2] == 1
+        assert run(ours, words, strict) == printed
 
 
-def test_without_credentials(google: Any, tmp_path: Path) -> None:
-    apis, variables = google
+def test_without_credentials(google: Google, tmp_path: Path) -> None:
     (tmp_path / "nobody").mkdir()
-    nobody = variables | {"CLOUDSDK_CONFIG": str(tmp_path / "nobody")}
-    real, ours = both((apis, nobody), tmp_path, WORLDS["talk"] + with_all("no_credentials"))
+    nobody = google.variables | {"CLOUDSDK_CONFIG": str(tmp_path / "nobody")}
+    forked = Forked(str(REAL), nobody)
+    try:
+        real, ours = both(
+            Google(google.apis, forked, nobody),
+            tmp_path,
+            WORLDS["talk"] + with_all("no_credentials"),
+        )
+    finally:
+        status = forked.end()
     assert ours == real
+    assert status == 0 or not forked.forks
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("sql", "instances", "list"), 0),
+        (("spanner", "instances", "list", "--format=json"), 1),
+        (("compute", "instances", "stop", "nobody", "--zone=us-central1-a"), 1),
+        (("sql", "instances", "lost"), 2),
+    ],
+)
+def test_a_forked_call_prints_what_an_ordinary_start_prints(
+    google: Google, words: tuple[str, ...], status: int
+) -> None:
+    apis, real, variables = google
+    if not real.forks:
+        pytest.skip("this gcloud cannot be forked: each call was an ordinary start")
+    apis.world.write_text(WORLDS["denied"], encoding="utf-8")
+    ordinary = run(str(REAL), words, variables)
+    assert ordinary[2] == status
+    assert real.run(words, variables) == ordinary
+    assert real.run(words, variables) == ordinary, "with all imported beforehand"
 
 
 @pytest.mark.parametrize("world", ["talk", "denied"])
 def test_the_dag_says_the_same_with_either(
-    lab: Any, google: Any, monkeypatch: Any, world: str
+    lab: Any, google: Google, monkeypatch: Any, world: str
 ) -> None:
     """Run gcp_spy with the stand-in, then with the real program, and compare what arrived."""
     names: dict[str, Any] = {}
@@ -163,7 +196,7 @@ def test_the_dag_says_the_same_with_either(
     for program in ("stand-in", "real"):
         if program == "real":
             sandbox.enter(world)
-            apis, variables = google
+            apis, _, variables = google
             apis.world.write_text(WORLDS[world], encoding="utf-8")
             rest = os.environ["PATH"].split(os.pathsep)[1:]
             for name, value in (variables | {"PATH": os.pathsep.join(rest)}).items():
