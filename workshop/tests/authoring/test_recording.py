@@ -123,7 +123,7 @@ def test_what_a_run_or_a_save_adds_is_taken_out() -> None:
     said = [new_output("stream", name=name, text=name) for name in ("stdout", "stdout", "stderr")]
     long = "a_word_" * 10
     notebook = new_notebook(
-        metadata={"papermill": {}, "kernelspec": {"name": "mine"}, "widgets": {}},
+        metadata={"papermill": {}, "kernelspec": {"name": "mine", "display_name": "Mine"}},
         cells=[
             new_markdown_cell("# One *Title*\n\nAnd prose", metadata={"collapsed": True}),
             new_code_cell("shown", outputs=[result]),
