@@ -14,7 +14,8 @@ from workshop.show.graphs import MARKS
 
 SVG = "{http://www.w3.org/2000/svg}"
 SOURCE = re.compile(r'src="data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)"')
-WORDS = re.compile(r'alt="[^"]{10,}"')
+ALT = re.compile(r'alt="([^"]*)"')
+FEWEST_WORDS = 10  # characters of alt text
 HEADS = ("tasks", "edges")  # what stands above the indented names
 ARROW = re.compile(r"(.+) -> (.+)")
 CURE = "make record, or use draw or figure"
@@ -32,11 +33,16 @@ def picture_flaws(data: Any) -> Iterator[str]:
         yield f"has a picture that is not compared, as {(bare or ['<svg>'])[0]}: use draw or figure"
     for image in re.findall(r"<img\b[^>]*>", shown):
         source = SOURCE.search(image)
-        if not WORDS.search(image) or not text:
-            yield "has a picture without words: use draw or figure"
+        alt = ALT.search(image)
+        words = len(alt[1]) if alt else 0
+        if words < FEWEST_WORDS:
+            told = f"a picture with {words} characters of alt text, at least {FEWEST_WORDS}"
+            yield f"has {told}: use draw or figure"
+        if not text:
+            yield "has a picture without a text form: use draw or figure"
         elif not source:
             yield "has a picture that is not compared, as it is no SVG: use draw or figure"
-        else:
+        elif text:
             yield from (f"has a picture that {flaw}: {CURE}" for flaw in _compare(source[1], text))
 
 
