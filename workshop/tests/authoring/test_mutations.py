@@ -417,11 +417,52 @@ def test_nbval_sees_what_changed_and_what_unexpectedly_fails_or_passes(tmp_path:
     notebook_with(tmp_path / "passes.ipynb", "AAAA", said, drawn)
     failed_before = [new_output("error", ename="ValueError", evalue="", traceback=[])]
     change(tmp_path / "passes.ipynb", source="x = 1", outputs=failed_before)
+    done = run_pytest(tmp_path)
+    failed = set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done, re.MULTILINE))
+    assert failed == {"output", "edge", "fails", "passes"}, done
+    assert "7 passed, 1 skipped" in done, "the cell after the one that raised is not run"
+
+
+def run_pytest(folder: Path, *words: str) -> str:
+    """Run the notebooks of a folder with the project's own settings, and return what was said."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-c", str(ROOT / "pyproject.toml"),
-         "--rootdir", str(ROOT), str(tmp_path)],
+         "--color=no", "--rootdir", str(ROOT), *words, str(folder)],
         cwd=ROOT, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
-    failed = set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
-    assert failed == {"output", "edge", "fails", "passes"}, done.stdout
-    assert "8 passed" in done.stdout
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_cell_that_fails_is_one_red_line_and_the_last_lines_say_the_cure(tmp_path: Path) -> None:
+    lines = [f"line {number}: the same before and after, at both ends" for number in range(40)]
+    other = [*lines[:20], "line twenty: now it is this", *lines[21:]]
+    stored = [new_output("stream", text="\n".join(other) + "\n")]
+    cells = [
+        new_code_cell(f"lines = {lines!r}\nprint(*lines, sep='\\n')", outputs=stored),
+        new_code_cell("1", outputs=[]),
+        new_code_cell("raise ValueError('no')", outputs=[]),
+        *(new_code_cell(f"missing_{number}", outputs=[]) for number in range(6)),
+    ]
+    waits = [
+        new_code_cell("import threading\nthreading.Event().wait()", outputs=[]),
+        *(new_code_cell("2", outputs=[]) for _ in range(6)),
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    for name, held in (("03_raises", cells), ("05_waits", waits)):
+        for number, cell in enumerate(held, 1):
+            cell.execution_count = number
+        nbformat.write(new_notebook(cells=held, metadata=kernel), tmp_path / f"{name}.ipynb")
+    said = run_pytest(tmp_path, "--nbval-cell-timeout=30")
+    assert re.findall(r"^FAILED \S*?(\w+\.ipynb::Cell \d+)", said, re.MULTILINE) == [
+        "03_raises.ipynb::Cell 0", "03_raises.ipynb::Cell 1", "03_raises.ipynb::Cell 2",
+        "05_waits.ipynb::Cell 0",
+    ]  # fmt: skip
+    assert "4 failed, 12 skipped" in said
+    for line in lines + other:
+        assert re.search(rf"^ +[-+]? *{re.escape(line)}", said, re.MULTILINE), "a whole difference"
+    last = said.split("short test summary info")[1]
+    assert "Cells that differ: 03_raises [1] [2]. If they are meant to: make record " in last
+    assert 'make record NOTEBOOK="03_raises"\n' in last
+    assert "Cells that raised: 03_raises [3]. Correct them" in last
+    assert "Cells that ran out of time: 05_waits [1]. Look what each waits for" in last
