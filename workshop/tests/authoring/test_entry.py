@@ -1,5 +1,6 @@
 """The entry to the check: what is collected, what makes it red, and the files that start it."""
 
+import ast
 import configparser
 import dataclasses
 import json
@@ -9,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,14 @@ def test_every_code_cell_is_collected_and_none_is_skipped() -> None:
     }
     assert not [node for node, options in cells.items() if options.get("skip")]
     assert not [node for node, options in cells.items() if options.get("check_exception")]
-    tests = {node.partition("::")[0] for node in set(found) - set(cells)}
-    files = {str(path.relative_to(ROOT)) for path in (ROOT / "workshop").rglob("test_*.py")}
-    assert tests == files, "a file of tests is not collected, or holds none"
+    # The same for tests: each function is there, whatever its parameters are.
+    tests = {node.partition("[")[0] for node in set(found) - set(cells)}
+    assert tests == {
+        f"{path.relative_to(ROOT)}::{node.name}"
+        for path in (ROOT / "workshop").rglob("test_*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
 
 
 def test_a_notebook_counts_as_one_with_a_cluster_only_where_it_starts_one(monkeypatch: Any) -> None:
@@ -195,6 +201,17 @@ def test_every_command_of_the_readme_has_a_target() -> None:
     assert {"check", "check-executors", "check-browser", "demo", "rehearse"} <= set(TARGETS)
 
 
+@pytest.fixture
+def all_is_installed(monkeypatch: Any, tmp_path: Path) -> None:
+    """Let the longer checks find what they would fetch first."""
+    monkeypatch.setattr(runs, "executors_ready", lambda: None)
+    monkeypatch.setattr(runs, "chromium", lambda: "chromium")
+    monkeypatch.setattr(runs, "find_spec", lambda name: name)
+    monkeypatch.setattr(runs, "SHOTS", tmp_path / "shots")
+    monkeypatch.setenv("WORKSHOP_EXECUTORS", "")  # put back afterwards
+
+
+@pytest.mark.usefixtures("all_is_installed")
 @pytest.mark.parametrize(
     ("command", "does"),
     [
@@ -207,17 +224,36 @@ def test_every_command_of_the_readme_has_a_target() -> None:
 )
 @pytest.mark.parametrize("status", [0, 1, 2])
 def test_a_command_ends_as_what_it_ran(
-    command: str, does: str, status: int, monkeypatch: Any, tmp_path: Path
+    command: str, does: str, status: int, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(f"workshop.authoring.{does}", lambda *words: status)
-    monkeypatch.setattr(runs, "executors_ready", lambda: None)
-    monkeypatch.setattr(runs, "chromium", lambda: "chromium")
-    monkeypatch.setattr(runs, "find_spec", lambda name: name)
-    monkeypatch.setattr(runs, "SHOTS", tmp_path / "shots")
-    monkeypatch.setenv("WORKSHOP_EXECUTORS", "")  # put back afterwards
     with pytest.raises(SystemExit) as ended:
         APP([command], standalone_mode=False)
     assert ended.value.code == status
+
+
+@pytest.mark.usefixtures("all_is_installed")
+@pytest.mark.parametrize(
+    ("run", "files"),
+    [
+        (runs.check_executors, ["executors.py", *(f"{n}.ipynb" for n in talk.with_clusters())]),
+        (runs.check_browser, ["in_the_browser.py"]),
+    ],
+)
+def test_the_longer_checks_run_their_files(
+    run: Callable[[], int], files: list[str], monkeypatch: Any
+) -> None:
+    asked: list[object] = []
+
+    def note(*words: object) -> int:
+        asked.extend(words)
+        return 0
+
+    monkeypatch.setattr(runs, "run_pytest", note)
+    run()
+    paths = [word for word in asked if isinstance(word, Path)]
+    assert [path.name for path in paths] == files
+    assert all(path.exists() for path in paths)
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,16 @@ def link_a_bitmap(notebook: Any) -> None:
     data["text/html"] = data["text/html"].replace("image/svg+xml", "image/png")
 
 
+def shorten_the_alt_text(notebook: Any) -> None:
+    data = first_picture(notebook).data
+    data["text/html"] = re.sub(r'alt="[^"]*"', 'alt="Nine long"', data["text/html"])
+
+
+def lose_the_alt_text(notebook: Any) -> None:
+    data = first_picture(notebook).data
+    data["text/html"] = re.sub(r'alt="[^"]*"', "", data["text/html"])
+
+
 def picture_in_the_prose(notebook: Any) -> None:
     notebook.cells[3].source += " ![](attachment:graph.png)"
 
@@ -263,6 +273,8 @@ MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (redraw("&#45;&gt;send_email<", "&#45;&gt;nowhere<"), "shows 1 that its text lacks, such as"),
     (redraw("· success", "· failed"), "lacks 7 of its text's 16"),
     (redraw("<title>prepare_email_task<", "<title>other<"), "such as 'other [success]'"),
+    (shorten_the_alt_text, "has a picture with 9 characters of alt text, at least 10: use draw"),
+    (lose_the_alt_text, "has a picture with 0 characters of alt text, at least 10: use draw"),
     (break_the_picture, "has a picture that cannot be read: make record"),
     (drop_the_text_form, "without a text form: use draw or figure"),
     (store_a_bitmap, "not compared, as image/png: use draw or figure"),
