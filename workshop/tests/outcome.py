@@ -1,11 +1,42 @@
-"""What the run says last of notebooks: which cells differ, raised, or ran out of time; the cure."""
+"""One red line for a cell that fails, and at the end of a run which cells failed, and the cure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import pytest
+from nbval.plugin import IPyNbCell
 
 CELL = re.compile(r"(?:.*/)?(\w+)\.ipynb::Cell (\d+)$")
 DIFFERS, OUT_OF_TIME = "Cell outputs differ", "Timeout of "  # nbval's words
 NOT_RUN = "the cells after it were not run"
+STOPPED = pytest.StashKey[str]()  # of a notebook: its cell that raised or ran out of time
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: Any) -> None:
+    """Do not run the cells after one that raised or ran out of time: each would fail with it.
+
+    nbval marks them as expected to fail, which a strict pytest calls a failure where they pass.
+    """
+    if isinstance(item, IPyNbCell) and STOPPED in item.parent.stash:
+        pytest.skip(f"{item.path.stem}, {item.parent.stash[STOPPED]} failed: {NOT_RUN}")
+
+
+def pytest_exception_interact(node: Any, call: Any) -> None:
+    """Remember a cell that failed otherwise than by another output."""
+    if isinstance(node, IPyNbCell) and not differs(str(call.excinfo.value)):
+        node.parent.stash[STOPPED] = node.name
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Generator[None, Any, Any]:
+    """Say after all else which cells of notebooks failed, and what to do."""
+    result = yield
+    failed = [*terminalreporter.stats.get("failed", []), *terminalreporter.stats.get("error", [])]
+    for line in last_lines((report.nodeid, report.longreprtext) for report in failed):
+        terminalreporter.write_line(line, red=True)
+    return result
 
 
 def differs(told: str) -> bool:

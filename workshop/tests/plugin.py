@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nbval.plugin import IPyNbCell
 from xdist.scheduler import LoadScopeScheduling
 
 from workshop.authoring.checking.headless import force_sandbox
 from workshop.ground import BUILD, talk
 from workshop.lab import Home, Warming, current
 from workshop.slides import Builder
-from workshop.tests.outcome import NOT_RUN, differs, last_lines
 
-STOPPED = pytest.StashKey[str]()  # of a notebook: its cell that raised or ran out of time
+pytest_plugins = ["workshop.tests.outcome"]
 
 
 def pytest_configure(config: Any) -> None:
@@ -30,34 +28,11 @@ def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
     return True if with_clusters and "WORKSHOP_EXECUTORS" not in os.environ else None
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(terminalreporter: Any) -> Any:
-    """Say at the very end which cells of notebooks failed, and what did not run here."""
-    result = yield
-    failed = [*terminalreporter.stats.get("failed", []), *terminalreporter.stats.get("error", [])]
-    lines = last_lines((report.nodeid, report.longreprtext) for report in failed)
-    for line in lines:
-        terminalreporter.write_line(line, red=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what did not run here."""
     if "WORKSHOP_EXECUTORS" not in os.environ:
         names = ", ".join(talk.with_clusters())
         terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
-    return result
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: Any) -> None:
-    """Do not run the cells after one that raised or ran out of time: each would fail with it.
-
-    nbval marks them as expected to fail, which a strict pytest calls a failure where they pass.
-    """
-    if isinstance(item, IPyNbCell) and STOPPED in item.parent.stash:
-        pytest.skip(f"{item.path.stem}, {item.parent.stash[STOPPED]} failed: {NOT_RUN}")
-
-
-def pytest_exception_interact(node: Any, call: Any) -> None:
-    """Remember a cell that failed otherwise than by another output."""
-    if isinstance(node, IPyNbCell) and not differs(str(call.excinfo.value)):
-        node.parent.stash[STOPPED] = node.name
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
