@@ -13,8 +13,6 @@ from workshop.ground import BUILD, talk
 from workshop.lab import Home, Warming, current
 from workshop.slides import Builder
 
-pytest_plugins = ["workshop.tests.outcome"]
-
 
 def pytest_configure(config: Any) -> None:
     """Forget everything real before the first test, in each worker."""
@@ -88,3 +86,6 @@ def work_in(tmp_path: Path, monkeypatch: Any) -> Path:
     """Run a test in an empty folder, as a learner's working copy is one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+pytest_plugins = ["workshop.tests.outcome"]  # what a run says of cells that failed
