@@ -26,9 +26,9 @@ def link_flaws(notebook: Any, name: str) -> Iterator[str]:
         notebook: as nbformat reads it.
         name: its file's name without the ending.
     """
-    title, number = _headings(notebook)[:1], name.partition("_")[0]
-    if name != INDEX and not (title and title[0].startswith(f"{int(number)} · ")):
-        yield f"its title is {title}: begin it with '# {int(number)} · '"
+    title, number = _headings(notebook)[:1], name.partition("_")[0].lstrip("0")
+    if name != INDEX and not (title and title[0].startswith(f"{number} · ")):
+        yield f"its title is {title}: begin it with '# {number} · '"
     for label, target in _links(notebook):
         file, _, anchor = target.partition("#")
         path = NOTEBOOKS / (file or f"{name}.ipynb")
