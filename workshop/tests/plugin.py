@@ -129,3 +129,6 @@ def work_in(tmp_path: Path, monkeypatch: Any) -> Path:
     """Run a test in an empty folder, as a learner's working copy is one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+pytest_plugins = ["workshop.tests.outcome"]  # what a run says of cells that failed

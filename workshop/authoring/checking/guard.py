@@ -1,16 +1,20 @@
 """The guard: what nbval and papermill do not see in a stored notebook, each with its cure."""
 
 import copy
+import csv
 import re
 import statistics
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from workshop.authoring.checking.generated import dag_file
 from workshop.authoring.checking.headless import code_of
+from workshop.authoring.checking.links import link_flaws
+from workshop.authoring.checking.pictures import picture_flaws
 from workshop.authoring.checking.recording import normalise
-from workshop.ground import NOTEBOOKS, ROOT
+from workshop.ground import ROOT
 from workshop.ground.cells import EXERCISE, HEADING, OWN_FILE, SLIDE, Step, slides_of
 from workshop.ground.talk import read_slides
 
@@ -20,6 +24,11 @@ OF_ONE_MACHINE = re.compile(
 SECRETS = re.compile(r"/services/T\w+|hooks\.slack\.com|xox[abp]-|token=|BEGIN [A-Z ]*PRIVATE KEY")
 PARAMETERS = 'world = "talk"'
 MAGICS = (SLIDE, EXERCISE, OWN_FILE)
+# What keeps a cell's output from being compared, but for the cells of this list: a comment, an
+# argument, or any tag beside these.
+UNCOMPARED = Path(__file__).with_name("uncompared.csv")
+SWITCH = re.compile(r"^\s*#[#\s]*((?:NBVAL|PYTEST)_\w+)|(measured=True)", re.M | re.I)
+TAGS = {"parameters", "solution"}
 # What a room reads on a projector, exercises aside.
 MOST_CELLS, LONGEST_CELL, LONGEST_FILE = 30, 15, 26  # a whole DAG file has its imports too
 MEDIAN, SHORT, SHARE_OF_SHORT = 3, 8, 0.85
@@ -36,7 +45,7 @@ def complaints(notebook: Any, name: str) -> list[str]:
         notebook: as nbformat reads it.
         name: its file's name without the ending.
     """
-    checks = (_whole, _code_cells, _prose, _slides, _sizes)
+    checks = (_whole, _code_cells, _switches, _prose, link_flaws, _slides, _sizes)
     return [f"{name}: {complaint}" for check in checks for complaint in check(notebook, name)]
 
 
@@ -58,9 +67,15 @@ def _whole(notebook: Any, name: str) -> Iterator[str]:
         yield f"it needs one cell tagged 'parameters', with {PARAMETERS}"
     again = copy.deepcopy(notebook)
     normalise(again)
-    again.metadata = notebook.metadata  # the count of cells has its own complaint
-    if again != notebook:
-        yield "it holds what a run or a save added: make record"
+    again.metadata.workshop.cells = stored  # this count has its own complaint
+    both = {*again.metadata, *notebook.metadata}
+    if odd := sorted(k for k in both if again.metadata.get(k) != notebook.metadata.get(k)):
+        yield f"its metadata hold what a run or a save left in {odd}: make record"
+    for new, old in zip(again.cells, notebook.cells, strict=True):
+        both = {*new, *old}
+        if odd := sorted(key for key in both if new.get(key) != old.get(key)):
+            yield f"{_short(old)} holds what a run or a save left in {odd}: make record"
+            break
 
 
 def _code_cells(notebook: Any, name: str) -> Iterator[str]:
@@ -83,13 +98,32 @@ def _flaws(output: Any) -> Iterator[str]:
     own = {str(ROOT), str(Path.home())} - {"/"}
     if output.output_type == "error" or output.get("name") == "stderr":
         yield "stores an error or a warning: correct the cell"
-    if OF_ONE_MACHINE.search(text) or any(path in text for path in own):
-        yield "shows a path or an address of one machine: print something stable"
+    found = OF_ONE_MACHINE.search(text)
+    if places := [path for path in own if path in text] or ([found[0]] if found else []):
+        yield f"shows '{places[0]}', a place of one machine: print something stable"
     if SECRETS.search(text):
         yield "shows a secret: take it out of the cell, and renew the secret"
-    for image in re.findall(r"<img\b[^>]*>", str(data.get("text/html", ""))):
-        if not re.search(r'alt="[^"]{10,}"', image) or not data.get("text/plain"):
-            yield "has a picture without words: use draw or figure"
+    yield from picture_flaws(data)
+
+
+def read_uncompared() -> list[dict[str, str]]:
+    """Return the cells that may keep something from being compared, each with its reason."""
+    with UNCOMPARED.open(encoding="utf-8", newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def _switches(notebook: Any, name: str) -> Iterator[str]:
+    listed = {(row["cell"], row["switch"]) for row in read_uncompared() if row["notebook"] == name}
+    for cell in code_of(notebook):
+        found = {comment or argument for comment, argument in SWITCH.findall(cell.source)}
+        for switch in sorted(found | {*cell.metadata.get("tags", [])} - TAGS):
+            if (cell.id, switch) not in listed:
+                why = f"needs a row for '{cell.id}' with a reason in {UNCOMPARED.name}"
+                yield f"{_short(cell)} has {switch}, which {why}: take it out, or add the row"
+            listed.discard((cell.id, switch))
+    for cell_id, switch in sorted(listed):
+        where = f"{UNCOMPARED.name} names '{cell_id}' with {switch}"
+        yield f"{where}, which is not there: remove that row"
 
 
 def _prose(notebook: Any, name: str) -> Iterator[str]:
@@ -99,9 +133,8 @@ def _prose(notebook: Any, name: str) -> Iterator[str]:
             plain = not line.startswith(("#", "|", "**Slide", "Next: "))
             if plain and re.search(r"\d", FREE_NUMBERS.sub("", line)):
                 yield f"types a number: '{line[:60]}': let a cell print it, or use a word"
-        for target in re.findall(r"\]\(([^)#]+)", source):
-            if not (NOTEBOOKS / target).exists():
-                yield f"a link leads to {target}, which is not there: correct the link"
+        if "![" in prose or "<img" in prose:
+            yield "has a picture in its prose, which has no text form: draw it in a cell"
 
 
 def _slides(notebook: Any, name: str) -> Iterator[str]:
@@ -158,6 +191,9 @@ def dag_file_complaints(steps: list[Step], committed: str) -> list[str]:
         steps: the `%%slide` cells.
         committed: the text of dags/gcp_spy.py.
     """
-    if committed == dag_file(steps):
-        return []
-    return ["dags/gcp_spy.py is not what the notebooks make: change the cells, then make dags"]
+    pairs = zip_longest(committed.splitlines(), dag_file(steps).splitlines())
+    for number, (stored, made) in enumerate(pairs, 1):
+        if stored != made:
+            where = f"its line {number} is {stored!r}, from the cells comes {made!r}"
+            return [f"dags/gcp_spy.py: {where}: change the cells, then make dags"]
+    return []

@@ -133,6 +133,12 @@ def _differences(report: Path) -> dict[str, list[str]]:
             f"{name}: {_difference(bad.text or bad.attrib['message'])}"
             for bad in [*case.iter("failure"), *case.iter("error")]
         )
+        # After a cell that raised the others are not run: nobody knows what they would print.
+        found[where] += [
+            f"{name}: {skipped.attrib['message']}"
+            for skipped in case.iter("skipped")
+            if name.startswith("Cell ")
+        ]
     return found
 
 

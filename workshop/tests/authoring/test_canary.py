@@ -104,6 +104,17 @@ def test_an_explained_difference_hides_no_other(tmp_path: Path) -> None:
     assert "No longer there" not in table
 
 
+def test_an_explained_crash_hides_no_cell_that_was_not_run(tmp_path: Path) -> None:
+    crash = case("notebooks.04_slack.ipynb", "Cell 4", CRASH)
+    after = case("notebooks.04_slack.ipynb", "Cell 5", "plugin.py:1: not run", tag="skipped")
+    other = case("workshop.tests.sandbox.test_real_gcloud", "test_a", "no gcloud", tag="skipped")
+    known = [explanation("Cell 4: ZeroDivisionError: .*")]
+    table, status = judge_report(write(tmp_path, crash, after, other), "3.4.0", known)
+    assert "| 04_slack | Cell 5: m |" in table
+    assert "| sandbox.test_real_gcloud | green |" in table
+    assert status == 1
+
+
 def test_an_explanation_that_is_no_longer_needed_is_named(tmp_path: Path) -> None:
     green = write(tmp_path, case("notebooks.04_slack.ipynb", "Cell 3"))
     table, status = judge_report(green, "3.4.1", [explanation("Cell 3: .*")])

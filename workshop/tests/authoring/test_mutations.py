@@ -1,5 +1,6 @@
 """The check of the checks: each of these changes must turn `make check` red, and name the cure."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbval.plugin import comment_markers, metadata_tags
 
 from workshop.authoring.checking import guard
 from workshop.authoring.checking.generated import DAG_FILE
@@ -121,6 +123,105 @@ def lose_the_parameters(notebook: Any) -> None:
     code_of(notebook)[0].metadata = {}
 
 
+def tag_with(tag: str) -> Callable[[Any], None]:
+    def mutate(notebook: Any) -> None:
+        code_of(notebook)[5].metadata["tags"] = [tag]
+
+    mutate.__name__ = f"tag with {tag}"
+    return mutate
+
+
+def comment_with(comment: str) -> Callable[[Any], None]:
+    def mutate(notebook: Any) -> None:
+        code_of(notebook)[5].source += f"\n{comment}"
+
+    mutate.__name__ = f"comment with {comment}"
+    return mutate
+
+
+def compare_no_figures(notebook: Any) -> None:
+    code_of(notebook)[5].source += "\nfigure(axes, 'Some bars', measured=True)"
+
+
+def take_another_kernel(notebook: Any) -> None:
+    notebook.metadata.kernelspec.name = "mine"
+
+
+def leave_a_path_in_the_metadata(notebook: Any) -> None:
+    notebook.metadata["papermill"] = {"input_path": "/home/somebody/06.ipynb"}
+
+
+def first_picture(notebook: Any) -> Any:
+    """Return the first output that is a picture: the graph of a run."""
+    outputs = [output for cell in code_of(notebook) for output in cell.outputs]
+    return next(o for o in outputs if "<img" in o.get("data", {}).get("text/html", ""))
+
+
+def redraw(old: str, new: str) -> Callable[[Any], None]:
+    """Return a change of a stored picture alone, in all places that a pattern matches."""
+
+    def mutate(notebook: Any) -> None:
+        data = first_picture(notebook).data
+        (encoded,) = re.findall(r"base64,([^\"]+)", data["text/html"])
+        drawn = re.sub(old, new, base64.b64decode(encoded).decode(), flags=re.DOTALL)
+        changed = base64.b64encode(drawn.encode()).decode()
+        assert changed != encoded
+        data["text/html"] = data["text/html"].replace(encoded, changed)
+
+    mutate.__name__ = f"draw {new or 'nothing'} in place of {old}"
+    return mutate
+
+
+def break_the_picture(notebook: Any) -> None:
+    data = first_picture(notebook).data
+    data["text/html"] = data["text/html"].replace("base64,PD", "base64,AA")
+
+
+def drop_the_text_form(notebook: Any) -> None:
+    del first_picture(notebook).data["text/plain"]
+
+
+def store_a_bitmap(notebook: Any) -> None:
+    first_picture(notebook).data["image/png"] = "iVBORw0KGgo="
+
+
+def link_a_bitmap(notebook: Any) -> None:
+    data = first_picture(notebook).data
+    data["text/html"] = data["text/html"].replace("image/svg+xml", "image/png")
+
+
+def shorten_the_alt_text(notebook: Any) -> None:
+    data = first_picture(notebook).data
+    data["text/html"] = re.sub(r'alt="[^"]*"', 'alt="Nine long"', data["text/html"])
+
+
+def lose_the_alt_text(notebook: Any) -> None:
+    data = first_picture(notebook).data
+    data["text/html"] = re.sub(r'alt="[^"]*"', "", data["text/html"])
+
+
+def picture_in_the_prose(notebook: Any) -> None:
+    notebook.cells[3].source += " ![](attachment:graph.png)"
+
+
+def prose(text: str) -> Callable[[Any], None]:
+    def mutate(notebook: Any) -> None:
+        notebook.cells[3].source += f" {text}"
+
+    mutate.__name__ = text
+    return mutate
+
+
+def lead_to_another_notebook(notebook: Any) -> None:
+    last = notebook.cells[-1]
+    last.source = last.source.replace("07_complex_dags", "08_local_executor")
+
+
+def bear_another_number(notebook: Any) -> None:
+    first = notebook.cells[0]
+    first.source = first.source.replace("# 6 · ", "# 5 · ", 1)
+
+
 MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (clear_an_output, "make record"),
     (delete_a_code_cell, "make record"),
@@ -144,6 +245,50 @@ MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (write_middling_cells, "0% of its cells have at most 8 lines, at least 85%: shorten some"),
     (save_in_jupyterlab, "make record"),
     (lose_the_parameters, "it needs one cell tagged 'parameters'"),
+    *(
+        (tag_with(tag), f"has {tag}, which needs a row")
+        for tag in (
+            "nbval-ignore-output",
+            "nbval-skip",
+            "nbval-raises-exception",
+            "raises-exception",
+            "skip-execution",
+            "remove-output",
+        )
+    ),
+    *(
+        (comment_with(f"# {marker}"), f"has {marker}, which needs a row")
+        for marker in (
+            "NBVAL_IGNORE_OUTPUT",
+            "NBVAL_SKIP",
+            "PYTEST_VALIDATE_IGNORE_OUTPUT",
+        )
+    ),
+    (comment_with("x = 1\n   ##  NBVAL_RAISES_EXCEPTION"), "has NBVAL_RAISES_EXCEPTION, which"),
+    (compare_no_figures, "has measured=True, which needs a row"),
+    (take_another_kernel, "left in ['kernelspec']: make record"),
+    (leave_a_path_in_the_metadata, "left in ['papermill']: make record"),
+    (redraw("<g id=.node1.*?</g>", ""), "lacks 1 of its text's 16"),
+    (redraw("<g id=.edge1.*?</g>", ""), "lacks 1 of its text's 16"),
+    (redraw("&#45;&gt;send_email<", "&#45;&gt;nowhere<"), "shows 1 that its text lacks, such as"),
+    (redraw("· success", "· failed"), "lacks 7 of its text's 16"),
+    (redraw("<title>prepare_email_task<", "<title>other<"), "such as 'other [success]'"),
+    (shorten_the_alt_text, "has a picture with 9 characters of alt text, at least 10: use draw"),
+    (lose_the_alt_text, "has a picture with 0 characters of alt text, at least 10: use draw"),
+    (break_the_picture, "has a picture that cannot be read: make record"),
+    (drop_the_text_form, "without a text form: use draw or figure"),
+    (store_a_bitmap, "not compared, as image/png: use draw or figure"),
+    (link_a_bitmap, "not compared, as it is no SVG: use draw or figure"),
+    (picture_in_the_prose, "has a picture in its prose"),
+    (prose('<a href="99_gone.ipynb">gone</a>'), "leads to 99_gone.ipynb, which is not there"),
+    (prose("[gone][1]\n\n[1]: 99_gone.ipynb"), "leads to 99_gone.ipynb, which is not there"),
+    (prose("[out](../README.md)"), "../README.md, which a working copy lacks"),
+    (prose("[far](https://example.com/)"), "which no check can follow"),
+    (prose("[here](#Nowhere)"), "leads to the heading #Nowhere, which is not there"),
+    (prose("[there](05_email.ipynb#Nowhere)"), "leads to the heading #Nowhere"),
+    (prose("[4 · Tell Teams](04_slack.ipynb)"), "its title is '4 · Tell Slack': correct one"),
+    (lead_to_another_notebook, "next is 07_complex_dags.ipynb"),
+    (bear_another_number, "begin it with '# 6 · '"),
 ]
 
 
@@ -155,6 +300,57 @@ def test_the_guard_sees_it(mutate: Callable[[Any], None], cure: str) -> None:
     found = guard.complaints(notebook, NAME)
     assert any(cure in complaint for complaint in found), found
     assert all(complaint.startswith(f"{NAME}: ") for complaint in found)
+
+
+def test_links_to_a_heading_are_fine() -> None:
+    notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
+    notebook.cells[3].source += " [here](#What-you-have-now) [there](05_email.ipynb#Return-it)"
+    assert [said for said in guard.complaints(notebook, NAME) if "Return-it" not in said] == []
+    notebook.cells[3].source = notebook.cells[3].source.replace("Return-it", "What-you-have-now")
+    assert guard.complaints(notebook, NAME) == []
+
+
+def test_every_switch_of_nbval_is_known() -> None:
+    for marker in comment_markers:
+        assert guard.SWITCH.findall(f"#{marker}") == [(marker, "")]
+    assert not guard.TAGS & set(metadata_tags)
+
+
+def test_what_is_not_compared_has_a_reason_and_is_there() -> None:
+    rows = guard.read_uncompared()
+    assert all(row["notebook"] and row["cell"] and len(row["reason"]) > 10 for row in rows)
+    assert {row["switch"] for row in rows} == {"nbval-ignore-output", "measured=True"}
+    name = "07_complex_dags"
+    notebook = read(NOTEBOOKS / f"{name}.ipynb")
+    for cell in code_of(notebook):
+        cell.metadata.pop("tags", None)
+        cell.source = cell.source.replace(", measured=True", "")
+    found = [text for text in guard.complaints(notebook, name) if "remove that row" in text]
+    assert len(found) == len([row for row in rows if row["notebook"] == name]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("01_why_airflow", "✗", "✓"),  # a grid: another state
+        ("01_why_airflow", ">count<", ">other<"),  # another task
+        ("01_why_airflow", ">07<", ">08<"),  # another run
+        ("03_list_instances", "<!-- Spanner -->", ""),  # a bar without its name
+        ("08_local_executor", "<title>scheduler<", "<title>other<"),  # a graph of one's own
+        ("08_local_executor", "<g id=.edge1.*?</g>", ""),
+    ],
+)
+def test_every_kind_of_picture_is_compared(name: str, old: str, new: str) -> None:
+    notebook = read(NOTEBOOKS / f"{name}.ipynb")
+    for cell in code_of(notebook):
+        for output in cell.outputs:
+            html = output.get("data", {}).get("text/html", "")
+            for encoded in re.findall(r"base64,([A-Za-z0-9+/=]+)", html):
+                drawn = re.sub(old, new, base64.b64decode(encoded).decode(), flags=re.DOTALL)
+                changed = base64.b64encode(drawn.encode()).decode()
+                output.data["text/html"] = html.replace(encoded, changed)
+    found = guard.complaints(notebook, name)
+    assert found and all("has a picture that" in text for text in found), found
 
 
 def test_the_guard_names_all_at_once() -> None:
@@ -233,11 +429,52 @@ def test_nbval_sees_what_changed_and_what_unexpectedly_fails_or_passes(tmp_path:
     notebook_with(tmp_path / "passes.ipynb", "AAAA", said, drawn)
     failed_before = [new_output("error", ename="ValueError", evalue="", traceback=[])]
     change(tmp_path / "passes.ipynb", source="x = 1", outputs=failed_before)
+    done = run_pytest(tmp_path)
+    failed = set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done, re.MULTILINE))
+    assert failed == {"output", "edge", "fails", "passes"}, done
+    assert "7 passed, 1 skipped" in done, "the cell after the one that raised is not run"
+
+
+def run_pytest(folder: Path, *words: str) -> str:
+    """Run the notebooks of a folder with the project's own settings, and return what was said."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-c", str(ROOT / "pyproject.toml"),
-         "--rootdir", str(ROOT), str(tmp_path)],
+         "--color=no", "--rootdir", str(ROOT), *words, str(folder)],
         cwd=ROOT, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
-    failed = set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
-    assert failed == {"output", "edge", "fails", "passes"}, done.stdout
-    assert "8 passed" in done.stdout
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_cell_that_fails_is_one_red_line_and_the_last_lines_say_the_cure(tmp_path: Path) -> None:
+    lines = [f"line {number}: the same before and after, at both ends" for number in range(40)]
+    other = [*lines[:20], "line twenty: now it is this", *lines[21:]]
+    stored = [new_output("stream", text="\n".join(other) + "\n")]
+    cells = [
+        new_code_cell(f"lines = {lines!r}\nprint(*lines, sep='\\n')", outputs=stored),
+        new_code_cell("1", outputs=[]),
+        new_code_cell("raise ValueError('no')", outputs=[]),
+        *(new_code_cell(f"missing_{number}", outputs=[]) for number in range(6)),
+    ]
+    waits = [
+        new_code_cell("import threading\nthreading.Event().wait()", outputs=[]),
+        *(new_code_cell("2", outputs=[]) for _ in range(6)),
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    for name, held in (("03_raises", cells), ("05_waits", waits)):
+        for number, cell in enumerate(held, 1):
+            cell.execution_count = number
+        nbformat.write(new_notebook(cells=held, metadata=kernel), tmp_path / f"{name}.ipynb")
+    said = run_pytest(tmp_path, "--nbval-cell-timeout=30")
+    assert re.findall(r"^FAILED \S*?(\w+\.ipynb::Cell \d+)", said, re.MULTILINE) == [
+        "03_raises.ipynb::Cell 0", "03_raises.ipynb::Cell 1", "03_raises.ipynb::Cell 2",
+        "05_waits.ipynb::Cell 0",
+    ]  # fmt: skip
+    assert "4 failed, 12 skipped" in said
+    for line in lines + other:
+        assert re.search(rf"^ +[-+]? *{re.escape(line)}", said, re.MULTILINE), "a whole difference"
+    last = said.split("short test summary info")[1]
+    assert "Cells that differ: 03_raises [1] [2]. If they are meant to: make record " in last
+    assert 'make record NOTEBOOK="03_raises"\n' in last
+    assert "Cells that raised: 03_raises [3]. Correct them" in last
+    assert "Cells that ran out of time: 05_waits [1]. Look what each waits for" in last
