@@ -13,7 +13,12 @@ from workshop.lab.warming import Warming
 
 __all__ = ["DagFolder", "Home", "Session", "TaskLogs", "Warming", "current", "load", "open_lab"]
 
-OPTIONAL = (inside.run_triggers_in_a_thread, inside.record_changes, inside.build_api)
+OPTIONAL = (
+    inside.do_not_wait_for_the_disk,
+    inside.run_triggers_in_a_thread,
+    inside.record_changes,
+    inside.build_api,
+)
 
 
 def _wait(warm: threading.Event) -> None:
