@@ -1,7 +1,7 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
 .PHONY: help lab check check-changed check-browser check-executors canary executors \
-  composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors \
+  composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
   record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
@@ -72,6 +72,9 @@ bench: $(READY) ## measure what the workbook costs beside bare Airflow; takes tw
 
 bench-executors: $(READY) ## let the same DAGs run on dag.test() and on three executors
 	@$(WORKSHOP) bench-executors
+
+bench-upstream: $(READY) ## measure what an API of one version would spare bare Airflow
+	@$(WORKSHOP) bench-upstream
 
 record: $(READY) ## run the notebooks and store their outputs; make record NOTEBOOK=04_slack
 	@$(WORKSHOP) record $(NOTEBOOK) $(if $(MEASURED),--measured)

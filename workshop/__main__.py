@@ -256,6 +256,14 @@ def bench() -> None:
 
 
 @APP.command()
+def bench_upstream() -> None:
+    """Measure an API of one version in bare Airflow."""
+    from workshop.authoring.measuring.upstream import compare_versions
+
+    compare_versions()
+
+
+@APP.command()
 def bench_executors() -> None:
     """Run the same DAGs on four executors; takes four minutes."""
     from workshop.authoring.measuring.race import run_executors
