@@ -1,7 +1,8 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check check-browser check-executors canary executors composer-bundle demo rehearse \
-  present blank site doctor airflow bundle bench bench-executors record dags lock setup clean
+.PHONY: help lab check check-changed check-browser check-executors canary executors \
+  composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
+  record dags lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -21,8 +22,11 @@ help: ## list these commands
 lab: $(READY) ## open JupyterLab on your own copy of the notebooks, in the folder work
 	@$(WORKSHOP) lab
 
-check: $(READY) ## run every check: style, types, notebooks, DAG file, sandbox
-	@$(WORKSHOP) check
+check: $(READY) ## run every check, or with NOTEBOOK=04_slack those of one notebook
+	@$(WORKSHOP) check $(NOTEBOOK)
+
+check-changed: $(READY) ## check what the changes since the last commit can affect
+	@$(WORKSHOP) check-changed
 
 check-browser: $(READY) ## drive JupyterLab in a headless Chromium as a person would
 	@$(WORKSHOP) check-browser
@@ -68,6 +72,9 @@ bench: $(READY) ## measure what the workbook costs beside bare Airflow; takes tw
 
 bench-executors: $(READY) ## let the same DAGs run on dag.test() and on three executors
 	@$(WORKSHOP) bench-executors
+
+bench-upstream: $(READY) ## measure what an API of one version would spare bare Airflow
+	@$(WORKSHOP) bench-upstream
 
 record: $(READY) ## run the notebooks and store their outputs; make record NOTEBOOK=04_slack
 	@$(WORKSHOP) record $(NOTEBOOK) $(if $(MEASURED),--measured)

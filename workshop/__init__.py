@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.2.0"
-_NAMES = {
+NAMES = {
     "authoring.upkeep.examination": ("doctor",),
     "composition": ("start",),
     "exercises": ("check", "progress"),
@@ -17,11 +17,11 @@ _NAMES = {
     "show": ("changes", "draw", "figure", "logs", "tasks", "watch", "xcoms"),
     "slides": ("catch_up", "stored"),
 }
-__all__ = sorted(name for names in _NAMES.values() for name in names)
+__all__ = sorted(name for names in NAMES.values() for name in names)
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _NAMES.items():
+    for module, names in NAMES.items():
         if name in names:
             return getattr(import_module(f"workshop.{module}"), name)
     raise AttributeError(f"module 'workshop' has no attribute '{name}'")

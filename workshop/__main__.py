@@ -29,6 +29,21 @@ def made(folder: Path) -> Path:
 
 Copy = Annotated[Path, typer.Option("--folder", help="The working copy.", callback=made)]
 Slide = Annotated[int, typer.Argument(help="Where you want to go on.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NOTEBOOK", help="For example 04_slack; all without a name."),
+]
+
+
+def stems(names: list[str] | None) -> list[str]:
+    """Return the notebooks that somebody named, each once; all where nobody did.
+
+    Raises:
+        Problem: there is no such notebook.
+    """
+    there = [path.stem for path in paths.notebooks()]
+    wanted = [Path(name).name.removesuffix(".ipynb") for name in names or there]
+    return list(dict.fromkeys(known(name, there, "notebook") for name in wanted))
 
 
 @APP.command()
@@ -100,11 +115,19 @@ def reset(
 
 
 @APP.command()
-def check() -> None:
-    """Run every check."""
-    from workshop.authoring.checking.runs import run_pytest
+def check(notebooks: Names = None) -> None:
+    """Run every check, or those of some notebooks."""
+    from workshop.authoring.checking.runs import check_notebooks, run_pytest
 
-    sys.exit(run_pytest())
+    sys.exit(check_notebooks(stems(notebooks)) if notebooks else run_pytest())
+
+
+@APP.command()
+def check_changed() -> None:
+    """Check what the changes since the last commit affect."""
+    from workshop.authoring.checking.affected import check_changed as run
+
+    sys.exit(run())
 
 
 @APP.command()
@@ -190,10 +213,7 @@ def dags() -> None:
 
 @APP.command()
 def record(
-    notebooks: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NOTEBOOK", help="For example 04_slack; all without a name."),
-    ] = None,
+    notebooks: Names = None,
     measured: Annotated[
         bool, typer.Option("--measured", help="Store what this run measures, too.")
     ] = False,
@@ -209,9 +229,7 @@ def record(
     from workshop.cluster import executors_ready
     from workshop.ground.talk import with_clusters
 
-    there = [path.stem for path in paths.notebooks()]
-    wanted = [Path(name).name.removesuffix(".ipynb") for name in notebooks or there]
-    chosen = [known(name, there, "notebook") for name in wanted]
+    chosen = stems(notebooks)
     force_sandbox()
     if set(chosen) & set(with_clusters()):
         executors_ready()
@@ -235,6 +253,14 @@ def bench() -> None:
     from workshop.authoring.measuring.bench import run_rounds
 
     run_rounds()
+
+
+@APP.command()
+def bench_upstream() -> None:
+    """Measure an API of one version in bare Airflow."""
+    from workshop.authoring.measuring.upstream import compare_versions
+
+    compare_versions()
 
 
 @APP.command()

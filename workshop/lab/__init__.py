@@ -17,9 +17,9 @@ __all__ = [
     "new_home", "open_lab",
 ]  # fmt: skip
 
-# Without these a run is slower, or shows less: it never stops.
-OPTIONAL = (inside.run_triggers_in_a_thread, inside.record_changes, inside.build_api)
-OF_A_DATABASE = (inside.record_changes,)  # what an Airflow that is warm already needs once more
+# What an Airflow that was warm before a fork needs once more.
+OF_A_DATABASE = (inside.do_not_wait_for_the_disk, inside.record_changes)
+OPTIONAL = (*OF_A_DATABASE, inside.run_triggers_in_a_thread, inside.build_api)
 
 
 def _wait(warm: threading.Event) -> None:

@@ -113,6 +113,8 @@ def settings(home: Home) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.database}",
         # By default all users of a machine share one folder for what git bundles fetch.
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home.folder / "bundles"),
+        # Otherwise each request of a task looks for the trace that it belongs to.
+        "AIRFLOW__EXECUTION_API__OTEL_TRACE_PROPAGATION": "never",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.folder / "logs"),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

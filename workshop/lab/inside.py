@@ -182,18 +182,77 @@ def lock_task_instances(connection: Any) -> None:
     connection.execute(text(f"lock table {TI.__table__.name} in access exclusive mode"))
 
 
-def build_api() -> None:
-    """Build the API that tasks talk to in this process, with its many versions.
+def do_not_wait_for_the_disk() -> None:
+    """Let SQLite not wait for the disk at each commit: the private database ends with its process.
 
-    Otherwise the first `dag.test()` builds them, at its first request.
+    Needs Airflow's engines; it connects anew for each session, and SQLite is its own choice here.
+    """
+    from airflow import settings
+    from sqlalchemy import event
+
+    def connected(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=OFF")
+        cursor.close()
+
+    for engine in (settings.engine, settings.async_engine.sync_engine):
+        event.listen(engine, "connect", connected)
+        engine.dispose()  # what is connected already waits for the disk
+
+
+def build_api() -> None:
+    """Build the API that tasks talk to in this process, with its newest version where that goes.
+
+    Otherwise the first `dag.test()` builds all versions, at its first request.
     """
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
+    try:
+        build_newest_api()
+    except Exception:  # Airflow has changed: its own way
+        in_process_api_server.cache_clear()
+        _ask(in_process_api_server())
+
+
+def build_newest_api() -> None:
+    """Build the API of this process with its newest version alone, the one its client asks for.
+
+    Needs the bundle of versions, from which Airflow makes the app at its first use, and the app's
+    router. A route for older versions has to go: with the newest alone nothing brings it back.
+
+    Raises:
+        Exception: Airflow has changed. Its API may be built by half then.
+    """
+    from airflow.api_fastapi.execution_api import versions
+    from airflow.sdk.api.datamodels._generated import API_VERSION
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+    from cadwyn import Version, VersionBundle
+    from cadwyn.route_generation import _DELETED_ROUTE_TAG as OLDER
+
+    whole = versions.bundle
+    newest = whole.versions[0].value
+    if newest != API_VERSION:
+        raise LookupError(f"the client asks for {API_VERSION}, not for {newest}")
     api = in_process_api_server()
+    versions.bundle = VersionBundle(whole.head_version, Version(newest))
+    try:
+        router = api.app._latest_version_router
+    finally:
+        versions.bundle = whole
+    router.routes[:] = [route for route in router.routes if OLDER not in getattr(route, "tags", ())]
+    _ask(api)
+
+
+def _ask(api: Any) -> None:
+    """Send an API of this process its first request, at which it builds its versions.
+
+    Raises:
+        Exception: it did not answer well.
+    """
     # Airflow's transport fits the client library that Airflow itself uses: httpx or its next one.
     library = importlib.import_module(type(api.transport).__module__.partition(".")[0])
     client = library.Client(transport=api.transport, base_url="http://in-process.invalid./")
-    client.get("/health")
+    client.get("/health").raise_for_status()
 
 
 def run_triggers_in_a_thread() -> None:

@@ -4,9 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib.util import find_spec
 
-from workshop.cluster import executors_ready
 from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem
 from workshop.ground.packages import BROWSER_LOCK, install
 from workshop.ground.talk import with_clusters
@@ -20,6 +20,17 @@ TESTS = ROOT / "workshop" / "tests"
 def run_pytest(*words: object) -> int:
     """Run pytest, by default on everything, and return its exit status."""
     return subprocess.call([sys.executable, "-m", "pytest", *map(str, words)], cwd=ROOT)
+
+
+def check_notebooks(names: Collection[str]) -> int:
+    """Compare notebooks with what they print, and hold them against the guard; return the status.
+
+    Args:
+        names: the files' names without the ending.
+    """
+    cells = [NOTEBOOKS / f"{name}.ipynb" for name in names if name not in with_clusters()]
+    guard = TESTS / "authoring" / "test_notebooks.py"
+    return run_pytest("-k", " or ".join(names), guard, *cells)
 
 
 def chromium() -> str:
@@ -59,6 +70,8 @@ def check_browser() -> int:
 
 def check_executors() -> int:
     """Run the notebooks with clusters, and their tests; return pytest's exit status."""
+    from workshop.cluster import executors_ready  # takes a second
+
     executors_ready()
     os.environ["WORKSHOP_EXECUTORS"] = "1"
     notebooks = [NOTEBOOKS / f"{name}.ipynb" for name in with_clusters()]

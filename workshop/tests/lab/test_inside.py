@@ -162,6 +162,63 @@ def test_whoever_imports_airflow_waits_until_it_is_warm(warmed: dict[str, Any]) 
     assert warmed["hook"] == "__import__"
 
 
+VERSIONS = """\
+from airflow.api_fastapi.execution_api.versions import bundle
+from airflow.sdk.execution_time.supervisor import in_process_api_server
+built = [version.value for version in in_process_api_server().app.versions]
+print(built == [bundle.versions[0].value], len(built) == len(bundle.versions) > 5)
+from workshop.lab.dagcell import write
+names = {}
+"""
+
+
+def test_the_api_has_its_newest_version_alone_and_nothing_waits_for_the_disk(
+    tmp_path: Path,
+) -> None:
+    """Both versions and both connections are looked at where tasks and notebooks use them."""
+    done = python(
+        RUN + VERSIONS + f"write('three', {THREE!r}, names)\n"
+        "print(names['three'].test().state)\n"
+        "import asyncio\nfrom airflow import settings\nfrom sqlalchemy import text\n"
+        "query = text('PRAGMA synchronous')\n"
+        "print(settings.Session().scalar(query))\n"
+        "async def ask():\n    async with settings.AsyncSession() as session:\n"
+        "        return await session.scalar(query)\n"
+        "print(asyncio.run(ask()))\n",
+        tmp_path,
+    )  # fmt: skip
+    assert done.stdout.endswith("True False\nsuccess\n0\n0\n"), done.stdout + done.stderr
+
+
+OLDER = """\
+import airflow.sdk.api.datamodels._generated as client
+client.API_VERSION = "2030-01-01"
+"""
+SILENT = """\
+ask = inside._ask
+def fail_once(api):
+    ask(api)
+    inside._ask = ask
+    raise OSError("it does not answer")
+inside._ask = fail_once
+"""
+
+
+@pytest.mark.parametrize("change", [OLDER, SILENT], ids=["an older server", "built by half"])
+def test_where_airflow_has_changed_the_api_is_built_its_own_way(
+    change: str, tmp_path: Path
+) -> None:
+    changed = "".join(f"    {line}\n" for line in change.splitlines())
+    done = python(
+        f"from workshop.lab import inside\nbuild = inside.build_newest_api\n"
+        f"def changed():\n{changed}    build()\ninside.build_newest_api = changed\n"
+        + RUN + VERSIONS
+        + f"write('three', {THREE!r}, names)\nprint(names['three'].test().state)\n",
+        tmp_path,
+    )  # fmt: skip
+    assert done.stdout.endswith("False True\nsuccess\n"), done.stdout + done.stderr
+
+
 def test_secrets_that_airflow_knows_are_masked(lab: Any) -> None:
     from airflow.sdk.log import mask_secret
 
