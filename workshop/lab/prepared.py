@@ -103,12 +103,12 @@ class Prepared:
         """
         # The same list of processors: loggers made earlier hold it.
         structlog.configure(**self._structlog)
-        for name, state in self._own_loggers.items():
-            _set_logger(name, state)
         captured = self._own_loggers[""][1]
         for name, state in _loggers().items():
             if state[1]:  # the kernel's own, for example
                 logging.getLogger(name).handlers = list(captured)
+        for name, state in self._own_loggers.items():
+            _set_logger(name, state)
         added = [each for each in self._own_warnings[0] if each not in self._warnings[0]]
         _set_warnings([*added, *warnings.filters], self._own_warnings[1])
         new = str(home.folder)
