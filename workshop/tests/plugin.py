@@ -17,6 +17,7 @@ from workshop.lab import Home, Warming, current
 from workshop.slides import Builder
 
 DURATIONS = Path(__file__).with_name("durations.csv")
+MEASURE = pytest.StashKey[str]()
 
 
 def scope(nodeid: str) -> str:
@@ -49,6 +50,7 @@ def write_durations(reports: list[Any]) -> None:
 def pytest_configure(config: Any) -> None:
     """Forget everything real before the first test, in each worker."""
     force_sandbox()
+    config.stash[MEASURE] = os.environ.pop("DURATIONS", "")  # not for the runs within tests
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(BUILD / "hypothesis")
 
 
@@ -68,12 +70,12 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
     items.sort(key=lambda item: -durations.get(scope(item.nodeid), middle))
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what did not run here, and with DURATIONS write what each scope took."""
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: Any) -> None:
+    """Say what did not run here; write what each scope took, if that is wanted."""
     if "WORKSHOP_EXECUTORS" not in os.environ:
         names = ", ".join(talk.with_clusters())
         terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
-    if "DURATIONS" in os.environ:
+    if config.stash[MEASURE] and exitstatus == 0:
         kept = [report for reports in terminalreporter.stats.values() for report in reports]
         write_durations([report for report in kept if hasattr(report, "duration")])
 

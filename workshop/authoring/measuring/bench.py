@@ -24,11 +24,13 @@ from workshop.authoring.checking.headless import force_sandbox
 from workshop.authoring.upkeep.server import start_components, wait_until_healthy
 from workshop.ground import ROOT
 from workshop.ground.talk import last_slide
+from workshop.kernels import PROVISIONER
 from workshop.lab.home import Home, prepared_database, settings
 
 PYTHON = sys.executable
 ROUNDS = 5
 WARM_RUNS = 5
+ORDINARY = "local-provisioner"  # jupyter_client's name
 
 TESTS = "workshop/tests"
 PARTS = {
@@ -127,10 +129,18 @@ class Kernel(NamedTuple):
     memory: float  # MiB of its own
 
 
-def _in_kernel(code: str, environment: dict[str, str]) -> Kernel:
-    """Let a kernel run a program that measures, and return what it took."""
-    from jupyter_client.manager import run_kernel
+def _in_kernel(code: str, environment: dict[str, str], starts: str = ORDINARY) -> Kernel:
+    """Let a kernel run a program that measures, and return what it took.
 
+    Args:
+        code: the program.
+        environment: its variables.
+        starts: the provisioner that starts the kernel.
+    """
+    from jupyter_client.manager import run_kernel
+    from jupyter_client.provisioning import KernelProvisionerFactory
+
+    KernelProvisionerFactory.instance().default_provisioner_name = starts
     shown: list[str] = []
     begun = time.perf_counter()
     with run_kernel(env=environment) as client:
@@ -184,10 +194,11 @@ def _round(folder: Path) -> dict[str, float]:
     """Let every contestant run once, and return its seconds."""
     here, without = dict(os.environ), bare(folder / "bare")
     definitions = f"DAG_FILE = {str(folder / 'bare/dags/gcp_spy.py')!r}\nHOME = {str(folder)!r}\n"
-    # A further way to start a kernel is a further row here. Bare Airflow has our settings too.
+    # Bare Airflow has our settings too.
     kernels = {
         "bare Airflow, database ready": _in_kernel(definitions + UNWARMED, without),
         "workbook, an ordinary kernel": _in_kernel(WORKBOOK, here),
+        "workbook, a forked kernel": _in_kernel(WORKBOOK, here, PROVISIONER),
     }
     plain = _in_kernel(definitions + PLAIN, here)
     test = _seconds(PYTHON, "-m", "airflow", "dags", "test", "gcp_spy", env=bare(folder / "cli"))

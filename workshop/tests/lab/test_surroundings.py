@@ -136,7 +136,7 @@ def test_an_interrupt_while_airflow_starts_is_a_sentence_too(
 ) -> None:
     kernel.run(
         "import threading\nfrom workshop import *\nfrom workshop import lab\n"
-        "hold = threading.Event()\nlab.OPTIONAL = (lambda: hold.wait(3600),)\nstart()"
+        "hold = threading.Event()\nlab.OPTIONAL = lab.OF_A_DATABASE = (lambda: hold.wait(600),)\nstart()"
     )
     kernel.begin("open('waiting', 'w').close()\nimport airflow")
     wait_for((tmp_path / "waiting").exists)
@@ -153,7 +153,7 @@ def test_a_command_of_the_shell_runs_when_airflow_is_warm(kernel: Kernel, comman
     """While Airflow was imported beside it, what a command printed got lost now and then."""
     kernel.run(
         "import time\nfrom workshop import *\nfrom workshop import lab\n"
-        "lab.OPTIONAL = (lambda: time.sleep(2),)\nstart()"
+        "lab.OPTIONAL = lab.OF_A_DATABASE = (lambda: time.sleep(2),)\nstart()"
     )
     kernel.run("x = 1")
     shown = kernel.run(f"{command}\nprint(lab.current()[lab.Warming].is_over)")
