@@ -45,7 +45,7 @@ SECONDS_IDLE = 3600
 SECONDS_TO_LOOK_ROUND = 1.0  # for forks that ended
 
 
-def warm() -> None:
+def make_ready() -> None:
     """Import and warm everything; at the end one thread is alive and no file is open."""
     # pandas asks once, at its import, whether it is in a kernel.
     builtins.get_ipython = lambda: SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
@@ -223,7 +223,7 @@ def main() -> None:
     code = newest_change()
     if sys.path[0] == str(Path.cwd()):  # from -m; a kernel has no such folder
         del sys.path[0]
-    warm()
+    make_ready()
     asked = serve(folder, code, lock, owner)
     if asked:
         become(*asked)

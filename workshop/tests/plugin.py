@@ -3,10 +3,11 @@
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -110,6 +111,16 @@ def its_own_airflow(request: Any) -> None:
     """Give the tests that readers copy, and that therefore ask for nothing, the same Airflow."""
     if request.path.name == "test_gcp_spy_today.py":
         request.getfixturevalue("lab")
+
+
+@pytest.fixture
+def own_environment() -> Iterator[None]:
+    """Give a test that runs a command in this process variables of its own.
+
+    Commands forget all that is real; the tests after it still want the sandbox they are in.
+    """
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture

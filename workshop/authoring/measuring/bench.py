@@ -138,7 +138,7 @@ def _in_kernel(code: str, environment: dict[str, str], starts: str = ORDINARY) -
         starts: the provisioner that starts the kernel.
     """
     from jupyter_client.manager import run_kernel
-    from jupyter_client.provisioning import KernelProvisionerFactory
+    from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
     KernelProvisionerFactory.instance().default_provisioner_name = starts
     shown: list[str] = []

@@ -224,6 +224,7 @@ def all_is_installed(monkeypatch: Any, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [0, 1, 2])
+@pytest.mark.usefixtures("own_environment")
 def test_a_command_ends_as_what_it_ran(
     command: str, does: str, status: int, monkeypatch: Any
 ) -> None:
@@ -265,6 +266,7 @@ def test_the_longer_checks_run_their_files(
     ],
 )
 @pytest.mark.parametrize("good", [True, False])
+@pytest.mark.usefixtures("own_environment")
 def test_a_command_ends_as_its_verdict(
     command: str, does: str, good: bool, monkeypatch: Any
 ) -> None:
@@ -274,6 +276,7 @@ def test_a_command_ends_as_its_verdict(
     assert bool(ended.value.code) == (not good)
 
 
+@pytest.mark.usefixtures("own_environment")
 def test_the_demo_ends_with_a_page_that_shows_message_and_mail(
     tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
@@ -289,6 +292,7 @@ def test_the_demo_ends_with_a_page_that_shows_message_and_mail(
     assert "Cloud SQL" in page and "ops@example.com" in page
 
 
+@pytest.mark.usefixtures("own_environment")
 def test_the_rehearsal_prints_times_beside_the_plan_and_judges_silence(
     tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:

@@ -154,6 +154,7 @@ def test_what_a_run_or_a_save_adds_is_taken_out() -> None:
     assert [cell.execution_count for cell in code_of(notebook)] == [1, 2, 3, 4]
 
 
+@pytest.mark.usefixtures("own_environment")
 def test_the_command_records_what_is_named_and_says_what_it_did(
     monkeypatch: Any, capsys: Any
 ) -> None:

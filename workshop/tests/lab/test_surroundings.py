@@ -136,7 +136,8 @@ def test_an_interrupt_while_airflow_starts_is_a_sentence_too(
 ) -> None:
     kernel.run(
         "import threading\nfrom workshop import *\nfrom workshop import lab\n"
-        "hold = threading.Event()\nlab.OPTIONAL = lab.OF_A_DATABASE = (lambda: hold.wait(600),)\nstart()"
+        "hold = threading.Event()\n"
+        "lab.OPTIONAL = lab.OF_A_DATABASE = (lambda: hold.wait(600),)\nstart()"
     )
     kernel.begin("open('waiting', 'w').close()\nimport airflow")
     wait_for((tmp_path / "waiting").exists)
