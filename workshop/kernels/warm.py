@@ -9,6 +9,7 @@ import builtins
 import gc
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -182,6 +183,10 @@ def become(connection: socket.socket, asker: int) -> None:
     for descriptor, stream in zip(given, (1, 2), strict=True):
         os.dup2(descriptor, stream)
         os.close(descriptor)
+    for limit, soft, hard in request["limits"]:
+        with suppress(ValueError, OSError):  # higher than this process may go
+            resource.setrlimit(limit, (soft, hard))
+    os.umask(request["umask"])
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(environment)

@@ -9,6 +9,7 @@ import atexit
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -126,7 +127,10 @@ def ask(
     for name in environment:
         if name.startswith(NOT_PASSED_ON_BEGIN):
             raise NoForkError(f"{name} is set, which a fork could not follow")
-    request = {"words": words, "folder": folder, "environment": dict(environment)}
+    request = {
+        "words": words, "folder": folder, "environment": dict(environment),
+        "limits": [[limit, *resource.getrlimit(limit)] for limit in _limits()], "umask": _umask(),
+    }  # fmt: skip
     end = time.monotonic() + seconds
     answer = CHANGED
     while answer == CHANGED:
@@ -140,6 +144,16 @@ def ask(
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
     raise NoForkError(answer)
+
+
+def _limits() -> list[int]:
+    return [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+
+
+def _umask() -> int:
+    """Return the umask; asking the system for it sets it, which other threads would meet."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("Umask:")[2].split()[0], 8)
 
 
 def _talk(connection: socket.socket, request: bytes, out: Iterable[int]) -> tuple[str, int | None]:
