@@ -46,8 +46,12 @@ OF_NOTEBOOKS = (
 )
 # Many name these, and few look at what they say.
 OF_FILES = {
-    ".ci/run": ("workshop/tests/authoring/test_environment.py",),
+    ".ci/run": (
+        "workshop/tests/authoring/test_entry.py",
+        "workshop/tests/authoring/test_environment.py",
+    ),
     "README.md": (
+        "workshop/tests/authoring/test_entry.py",
         "workshop/tests/authoring/test_environment.py",
         "workshop/tests/ground/test_talk.py",
     ),
