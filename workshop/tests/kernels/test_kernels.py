@@ -22,6 +22,9 @@ from workshop.kernels.provisioner import Forked, WarmProvisioner
 from workshop.kernels.warmth import FOLDER, OWNER
 from workshop.lab.home import PREFIX
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="Kernels are forked on Linux alone."
+)
 FACTS = Path(__file__).with_name("facts.txt")
 SECONDS = 600  # far away: it ends a test that would hang
 RUN = """\

@@ -16,6 +16,9 @@ from workshop.kernels import keep_warm, warm, warmth
 from workshop.kernels.provisioner import _fork
 from workshop.kernels.warmth import FOLDER, OWNER, NoForkError, ask
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="Kernels are forked on Linux alone."
+)
 WORDS = [sys.executable, "-m", "ipykernel_launcher", "-f", "none.json"]
 
 
