@@ -103,7 +103,7 @@ def _fork(cmd: list[str], kwargs: dict[str, Any], seconds: float) -> Fork:
     # As jupyter_client's own launcher sets it.
     environment = dict(environment) | {"JPY_PARENT_PID": str(os.getpid())}
     out = [_descriptor(kwargs.get(name), number) for name, number in (("stdout", 1), ("stderr", 2))]
-    return ask(cmd[3:], str(kwargs.get("cwd") or Path.cwd()), environment, out, seconds)
+    return ask(cmd[3:], str(Path(kwargs.get("cwd") or ".").absolute()), environment, out, seconds)
 
 
 def _descriptor(stream: Any, otherwise: int) -> int:

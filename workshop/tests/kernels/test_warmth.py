@@ -137,6 +137,14 @@ def test_other_kernels_are_left_to_jupyter(words: list[str], why: str) -> None:
         _fork(words, {}, 0)
 
 
+def test_a_folder_is_that_of_whoever_asks(monkeypatch: Any, tmp_path: Path) -> None:
+    asked = []
+    monkeypatch.setattr("workshop.kernels.provisioner.ask", lambda *words: asked.append(words))
+    monkeypatch.chdir(tmp_path)
+    _fork(WORDS, {"cwd": "notebooks"}, 0)
+    assert asked[0][1] == str(tmp_path / "notebooks")
+
+
 def test_it_gets_no_secret(folder: Path, monkeypatch: Any) -> None:
     for name in ("HOME_TOKEN", "LANGUAGE_KEY", "OTEL_EXPORTER_OTLP_HEADERS", "SLACK_TOKEN"):
         monkeypatch.setenv(name, "hidden")
