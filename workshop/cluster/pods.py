@@ -350,6 +350,14 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class _Server(ThreadingHTTPServer):
+    """An HTTP server to which it is no fault that a client has left."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class PodServer:
     """Serve the API of pods on loopback, with a token, until it is closed.
 
@@ -365,7 +373,7 @@ class PodServer:
         self.token = secrets.token_urlsafe(24)
         certificate = folder / "server.pem"
         authority = _certify(certificate)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
