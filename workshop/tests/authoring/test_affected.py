@@ -203,7 +203,7 @@ def test_notebooks_are_checked_by_name(tmp_path: Path) -> None:
     done = workshop(ROOT, tmp_path, "check", "04_slak")
     assert "Did you mean '04_slack'?" in done.stderr
     said = subprocess.run(
-        ["make", "--dry-run", "check", "NOTEBOOK=04_slack"],
+        ["make", "--no-print-directory", "--dry-run", "check", "NOTEBOOK=04_slack"],
         cwd=ROOT, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert said.endswith("-m workshop check 04_slack\n")
