@@ -119,12 +119,9 @@ class Prepared:
 
 def _loggers() -> dict[str, Logger]:
     """Return level, handlers, filters, propagate and disabled of each logger; '' is the root."""
-    names = [name for name, made in logging.root.manager.loggerDict.items() if _is_logger(made)]
+    made = logging.root.manager.loggerDict.items()
+    names = [name for name, logger in made if isinstance(logger, logging.Logger)]
     return {name: _state(logging.getLogger(name)) for name in ["", *names]}
-
-
-def _is_logger(made: Any) -> bool:
-    return isinstance(made, logging.Logger)
 
 
 def _state(logger: logging.Logger) -> Logger:

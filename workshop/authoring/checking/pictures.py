@@ -42,7 +42,7 @@ def picture_flaws(data: Any) -> Iterator[str]:
             yield "has a picture without a text form: use draw or figure"
         elif not source:
             yield "has a picture that is not compared, as it is no SVG: use draw or figure"
-        elif text:
+        else:
             yield from (f"has a picture that {flaw}: {CURE}" for flaw in _compare(source[1], text))
 
 

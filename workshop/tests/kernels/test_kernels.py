@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from workshop.ground import ROOT
 from workshop.kernels.provisioner import Forked, WarmProvisioner
 from workshop.kernels.warmth import FOLDER, OWNER
 from workshop.lab.home import PREFIX
+from workshop.tests.lab.test_surroundings import wait_for
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="Kernels are forked on Linux alone."
@@ -98,14 +98,6 @@ def kernels(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
         kernel.end()
 
 
-def until(true: Callable[[], Any]) -> None:
-    """Wait for a state, and fail where it does not come."""
-    end = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < end, "this state did not come"
-        time.sleep(0.05)
-
-
 def test_a_fork_is_what_an_ordinary_kernel_is(kernels: Any) -> None:
     """Before the start, after it, and after a run; with all that must be its own."""
     names = ("before", "after start", "after run")
@@ -139,7 +131,7 @@ def test_it_runs_the_talk_s_dag_and_leaves_nothing(kernels: Any, tmp_path: Path)
     assert kernel.run(RUN).endswith("success\n")
     assert [path.name[: len(PREFIX)] for path in tmp_path.iterdir()] == [PREFIX]
     kernel.client.shutdown()
-    until(lambda: not kernel.manager.is_alive())
+    wait_for(lambda: not kernel.manager.is_alive())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -162,7 +154,7 @@ def test_interrupt_restart_and_kill_are_as_with_an_ordinary_kernel(kernels: Any)
     assert kernel.run("print('slow' in globals(), 'time' in globals())") == "False False\n"
 
     os.kill(kernel.process.pid, signal.SIGKILL)
-    until(lambda: not kernel.manager.is_alive())
+    wait_for(lambda: not kernel.manager.is_alive())
     kernel.manager.restart_kernel(now=True)
     kernel.client.wait_for_ready(timeout=SECONDS)
     assert kernel.is_forked
