@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help lab check check-changed check-browser check-executors canary executors \
   composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
-  record dags lock setup clean
+  record dags mutants lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -81,6 +81,9 @@ record: $(READY) ## run the notebooks and store their outputs; make record NOTEB
 
 dags: $(READY) ## write dags/gcp_spy.py and the index from the notebooks (for authors)
 	@$(WORKSHOP) dags
+
+mutants: $(READY) ## put small faults into the package: do tests see them? takes half an hour
+	@$(WORKSHOP) mutants
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml (for authors; needs the network)
 	@$(WORKSHOP) lock

@@ -292,6 +292,14 @@ def doctor() -> None:
 
 
 @APP.command()
+def mutants() -> None:
+    """Put small faults into the package: do tests see them?"""
+    from workshop.authoring.checking.mutants import run_mutants
+
+    sys.exit(run_mutants())
+
+
+@APP.command()
 def lock() -> None:
     """Renew the locks from pyproject.toml."""
     from workshop.authoring.upkeep.locks import renew

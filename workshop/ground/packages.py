@@ -9,6 +9,7 @@ from workshop.ground.paths import ROOT
 LOCKS = Path(__file__).with_name("locks")
 BROWSER_LOCK = LOCKS / "browser.lock"
 EXECUTORS_LOCK = LOCKS / "executors.lock"
+MUTANTS_LOCK = LOCKS / "mutants.lock"
 
 
 def install(lock: Path) -> bool:

@@ -12,9 +12,11 @@ from unittest.mock import patch
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from workshop import sandbox
 from workshop.authoring.checking.headless import force_sandbox
 from workshop.ground import BUILD, talk
 from workshop.lab import Home, Warming, current
+from workshop.sandbox.world import Sandbox
 from workshop.slides import Builder
 
 DURATIONS = Path(__file__).with_name("durations.csv")
@@ -111,6 +113,14 @@ def its_own_airflow(request: Any) -> None:
     """Give the tests that readers copy, and that therefore ask for nothing, the same Airflow."""
     if request.path.name == "test_gcp_spy_today.py":
         request.getfixturevalue("lab")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_talk_for_the_next() -> Iterator[None]:
+    """Leave the world `talk` to the file that comes next, whatever its tests entered."""
+    yield
+    if current().find(Sandbox):
+        sandbox.enter("talk")
 
 
 @pytest.fixture

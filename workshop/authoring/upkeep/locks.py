@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from workshop.ground import ROOT
-from workshop.ground.packages import BROWSER_LOCK, EXECUTORS_LOCK
+from workshop.ground.packages import BROWSER_LOCK, EXECUTORS_LOCK, MUTANTS_LOCK
 
 LOCK = ROOT / "requirements.lock"
 CURE = "make lock"
@@ -20,7 +20,7 @@ def wanted(group: str = "") -> list[str]:
     """Return the direct dependencies of pyproject.toml, for running and for checking.
 
     Args:
-        group: only those of this group, which set-up does not install: `browser`, `executors`.
+        group: only those of this group, which set-up does not install, such as `browser`.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups: dict[str, list[str]] = project["dependency-groups"]
@@ -70,6 +70,7 @@ def renew() -> int:
         ("dev", ["pyproject.toml"], LOCK),
         ("browser", beside, BROWSER_LOCK),
         ("executors", beside, EXECUTORS_LOCK),
+        ("mutants", beside, MUTANTS_LOCK),
     ):
         compile_ = [
             uv, "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes",

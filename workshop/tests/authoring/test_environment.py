@@ -14,7 +14,7 @@ import yaml
 import workshop
 from workshop.authoring.upkeep import locks
 from workshop.ground import ROOT
-from workshop.ground.packages import BROWSER_LOCK, EXECUTORS_LOCK
+from workshop.ground.packages import EXECUTORS_LOCK, LOCKS
 from workshop.tests.authoring.test_commands import COMMANDS
 
 TEXT = locks.LOCK.read_text(encoding="utf-8")
@@ -31,10 +31,9 @@ def test_the_lock_is_in_step() -> None:
     assert locks.complaints(TEXT, WANTED) == []
 
 
-@pytest.mark.parametrize("group", ["browser", "executors"])
+@pytest.mark.parametrize("group", ["browser", "executors", "mutants"])
 def test_the_locks_beside_it_are_in_step(group: str) -> None:
-    path = {"browser": BROWSER_LOCK, "executors": EXECUTORS_LOCK}[group]
-    text = path.read_text(encoding="utf-8")
+    text = (LOCKS / f"{group}.lock").read_text(encoding="utf-8")
     assert locks.complaints(text, locks.wanted(group)) == []
     for name, pinned in re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE):
         assert name not in PINNED or f"{name}=={pinned} " in TEXT
