@@ -11,7 +11,7 @@ import pytest
 
 from workshop import slides
 from workshop.authoring.checking.headless import execute, read
-from workshop.ground import NOTEBOOKS, learner, talk
+from workshop.ground import NOTEBOOKS, Problem, learner, talk
 from workshop.ground.cells import read_steps
 from workshop.slides import workcopy
 from workshop.tests.lab.test_lab import environment
@@ -104,3 +104,22 @@ def test_a_cell_that_fails_on_stage_shows_what_is_stored(tmp_path: Path) -> None
     assert "Stored in 03_list_instances.ipynb, not run now:" in done.stdout
     assert "gcp_service_list_instances_sql [success]" in done.stdout
     assert "Nothing is stored: the cell that ran before this one" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["04_slack", "04_slack.ipynb", "notebooks/04_slack.ipynb"])
+def test_a_notebook_is_put_back_and_the_learner_s_is_kept(copy: Path, name: str) -> None:
+    lesson, original = copy / "04_slack.ipynb", (NOTEBOOKS / "04_slack.ipynb").read_text("utf-8")
+    for number in ("", "-2", "-3"):
+        lesson.write_text(f"mine{number}", encoding="utf-8")
+        kept = workcopy.reset(name, copy)
+        assert kept == copy / f"04_slack-mine{number}.ipynb"
+        assert kept.read_text("utf-8") == f"mine{number}"
+        assert lesson.read_text("utf-8") == original
+    lesson.unlink()
+    assert not workcopy.reset(name, copy).exists()
+    assert lesson.read_text("utf-8") == original
+
+
+def test_no_notebook_of_that_name_is_one_sentence(copy: Path) -> None:
+    with pytest.raises(Problem, match=r"There is no notebook '04_slak'.*'04_slack'"):
+        workcopy.reset("04_slak", copy)
