@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from workshop.ground import NOTEBOOKS, Problem, known, notebooks
 from workshop.ground.cells import HEADING, OWN_FILE, read_steps, slides_of
 from workshop.ground.learner import PROGRESS, is_copy
@@ -61,6 +59,8 @@ def catch_up(slide: int, folder: Path) -> Path:
     Raises:
         Problem: the talk has no such slide.
     """
+    import nbformat  # half a second, which a notebook that starts has no use for
+
     row = slide_of(slide)
     notebook = nbformat.read(NOTEBOOKS / f"{row.notebook}.ipynb", as_version=4)
     headings = [_slides_headed(cell) for cell in notebook.cells]

@@ -292,7 +292,11 @@ MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("mutate", "cure"), MUTATIONS, ids=[m.__name__ for m, _ in MUTATIONS])
+# pytest escapes other characters, and a list of ids that it takes twice twice (make mutants does).
+IDS = [re.sub(r"[^ -\[\]-~]", "_", mutate.__name__) for mutate, _ in MUTATIONS]
+
+
+@pytest.mark.parametrize(("mutate", "cure"), MUTATIONS, ids=IDS)
 def test_the_guard_sees_it(mutate: Callable[[Any], None], cure: str) -> None:
     notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
     assert guard.complaints(notebook, NAME) == []
@@ -364,9 +368,13 @@ def test_the_guard_names_all_at_once() -> None:
 
 
 def test_a_dag_file_edited_by_hand() -> None:
-    edited = DAG_FILE.read_text(encoding="utf-8").replace('"retries": 1', '"retries": 2')
+    committed = DAG_FILE.read_text(encoding="utf-8")
+    edited = committed.replace('"retries": 1', '"retries": 2')
     (complaint,) = guard.dag_file_complaints(read_steps(), edited)
-    assert "make dags" in complaint
+    (line,) = [line for line in edited.splitlines() if '"retries": 2' in line]
+    number, made = edited.splitlines().index(line) + 1, line.replace('"retries": 2', '"retries": 1')
+    differs = f"its line {number} is {line!r}, from the cells comes {made!r}"
+    assert complaint == f"dags/gcp_spy.py: {differs}: change the cells, then make dags"
 
 
 def test_a_lost_slide_cell_changes_the_dag_file() -> None:

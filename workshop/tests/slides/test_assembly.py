@@ -1,5 +1,6 @@
 """`%%slide` as a learner uses it: again, out of order, and wrong."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,6 +43,10 @@ def test_says_what_the_file_is_now(builder: Builder) -> None:
     assert said == "gcp_spy.py · 16 lines · 1 task · list_instances: 1 line in, 1 out"
     said = builder.write(25, "list_instances", TASK.format("two"))
     assert said.endswith("list_instances: unchanged")
+    said = builder.write(25, "list_instances", TASK.format("two") + "A = 1\n")
+    assert said.endswith("list_instances: 1 line in, 0 out")
+    said = builder.write(25, "list_instances", TASK.format("two"))
+    assert said.endswith("list_instances: 0 lines in, 1 out")
 
 
 def test_a_cell_run_again_makes_no_second_task(builder: Builder, names: dict[str, Any]) -> None:
@@ -97,8 +102,11 @@ def test_an_error_in_another_part_names_that_part(builder: Builder) -> None:
 
 
 def test_a_syntax_error_is_shown_at_the_line_of_its_cell(builder: Builder) -> None:
-    with pytest.raises(Problem, match="in line 3 of this cell"):
-        builder.write(25, "list_instances", "a = (\n    1 2\n)\n")
+    wrong = "a = (\n    1 2\n)\n"
+    for write in (partial(builder.write, 25), partial(builder.attempt, "weekdays", given=False)):
+        with pytest.raises(Problem, match="in line 3 of this cell") as raised:
+            write(part="list_instances", source=wrong)
+        assert str(raised.value).endswith("gcp_spy.py stays as it was.")
 
 
 def test_a_cell_run_too_early_says_what_to_run(lab: Any) -> None:
@@ -134,7 +142,7 @@ def test_catching_up_to_nothing_is_one_sentence(lab: Any) -> None:
 def test_catching_up_to_no_number_is_one_sentence() -> None:
     from workshop import slides
 
-    with pytest.raises(Problem):
+    with pytest.raises(Problem, match=r"^Write the slide's number: catch_up\(31\)\.$"):
         slides.catch_up("31")  # type: ignore[arg-type]
 
 
@@ -171,6 +179,32 @@ def test_an_exercise_stands_over_the_slides_and_goes(
     assert (names["dag"].schedule, names["dag"].task_ids) == ("@daily", ["one"])
     builder.write(25, "list_instances", TASK.format("six"))
     assert (names["dag"].schedule, names["dag"].task_ids) == (None, ["six"])
+
+
+def test_the_cells_of_one_exercise_add_up_and_its_solution_begins_anew(
+    builder: Builder, names: dict[str, Any]
+) -> None:
+    daily = 'dag = DAG(dag_id="gcp_spy", schedule="@daily")\n'
+    for given in (False, True):
+        builder.attempt("weekdays", "dag", daily, given=given)
+        assert builder.attempts["weekdays"].parts == {"dag": daily}
+        builder.attempt("weekdays", "list_instances", TASK.format("one"), given=given)
+        assert (names["dag"].schedule, names["dag"].task_ids) == ("@daily", ["one"])
+        assert builder.attempts["weekdays"].given == given
+        names["dag"] = "written over"
+        assert builder.use_attempt("weekdays").task_ids == ["one"]
+
+
+def test_an_error_of_an_exercise_is_shown_at_the_line_of_its_cell(builder: Builder) -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        builder.attempt("fifth", "gcp_services", "A = 1\nB = A / 0\n", given=False)
+    assert "in line 3 of this cell: B = A / 0" in shown(raised.value)
+
+
+def test_a_name_that_no_slide_makes_gets_no_advice(lab: Any) -> None:
+    with pytest.raises(NameError) as raised:
+        Builder({}).write(24, "list_instances", "nowhere_made\n")
+    assert "catch_up" not in shown(raised.value)
 
 
 def test_a_cycle_is_one_sentence(builder: Builder, names: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from workshop.ground import Problem
 from workshop.ground.cells import code_cells
 from workshop.lab import TaskLogs, Warming, current, dagcell
 from workshop.lab.session import Session
@@ -142,14 +143,16 @@ def test_what_is_stored_for_the_cell_before_is_shown(
         shown = capsys.readouterr().out
         first, _, rest = shown.partition("\n")
         assert first == f"Stored in {name}, not run now:"
-        for output in cell["outputs"]:
-            form = output.get("text") or output["data"]["text/plain"]
-            assert "".join(form) in rest
+        forms = [output.get("text") or output["data"]["text/plain"] for output in cell["outputs"]]
+        ends = ["" if "text" in output else "\n" for output in cell["outputs"]]
+        expected = ("".join(form) + end for form, end in zip(forms, ends, strict=True))
+        assert rest == "".join(expected)
 
 
 def test_nothing_is_stored_for_a_cell_of_one_s_own(notebook: Any, capsys: Any) -> None:
-    for source in ("print('mine')", ""):
+    sentence = "Nothing is stored: the cell that ran before this one is not the workbook's."
+    for source in ("pass", "print('mine')", "pass", "", "pass"):  # the first one has none before
         notebook.run_cell(source)
-        notebook.run_cell("pass")
-        with pytest.raises(Exception, match="Nothing is stored: the cell that ran before this one"):
+        with pytest.raises(Problem) as raised:
             magics.stored()
+        assert str(raised.value) == sentence

@@ -79,6 +79,38 @@ def test_the_growing_file_stands_in_the_copy_read_only(
     assert [path.name for path in mirrored.parent.iterdir()] == ["gcp_spy.py"]
 
 
+def test_a_dag_file_of_the_learner_s_own_stays(lab: Any, copy: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(copy)
+    mine = copy / "dags" / "gcp_spy.py"
+    mine.parent.mkdir()
+    for mode in (0o644, 0o464, 0o446):  # the user, the group, or others may write it
+        mine.write_text("mine")
+        mine.chmod(mode)
+        slides.Builder({}).catch_up(31)
+        assert mine.read_text() == "mine"
+    mine.chmod(0o444)
+    slides.Builder({}).catch_up(31)
+    assert "GCP_SERVICES" in mine.read_text()
+
+
+@pytest.mark.parametrize("slide", [14, 31, 44])
+def test_a_caught_up_notebook_begins_as_its_lesson_and_goes_on_at_the_slide(
+    copy: Path, slide: int
+) -> None:
+    row = talk.slide_of(slide)
+    lesson, made = read(copy / f"{row.notebook}.ipynb"), read(workcopy.catch_up(slide, copy))
+    sources = [[cell.source for cell in notebook.cells] for notebook in (lesson, made)]
+    headed = [[n for n, text in enumerate(texts) if text.startswith("## Slide")]
+              for texts in sources]  # fmt: skip
+    bridge = f"This notebook goes on at slide {slide}."
+    begun = headed[0][0]
+    assert sources[1][: begun + 1] == [*sources[0][:begun], bridge]
+    first = headed[1][0]
+    assert slide in workcopy._slides_headed(made.cells[first])
+    assert sources[1][first:] == sources[0][sources[0].index(sources[1][first]) :]
+    assert not any(cell.source.startswith("## ") for cell in made.cells[begun:first])
+
+
 def test_no_file_of_the_checkout_is_a_mirror(lab: Any, monkeypatch: Any) -> None:
     monkeypatch.chdir(NOTEBOOKS)
     slides.Builder({}).catch_up(31)
