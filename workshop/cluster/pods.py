@@ -354,7 +354,7 @@ class _Server(ThreadingHTTPServer):
     """An HTTP server to which it is no fault that a client has left."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 

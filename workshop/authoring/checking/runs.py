@@ -69,12 +69,15 @@ def check_browser() -> int:
 
 
 def check_executors() -> int:
-    """Run the notebooks with clusters, and their tests; return pytest's exit status."""
+    """Run the notebooks with clusters, and their tests; return pytest's exit status.
+
+    Two at a time: a cluster wants a GiB and more.
+    """
     from workshop.cluster import executors_ready  # takes a second
 
     executors_ready()
     os.environ["WORKSHOP_EXECUTORS"] = "1"
     notebooks = [NOTEBOOKS / f"{name}.ipynb" for name in with_clusters()]
     return run_pytest(
-        "--numprocesses=0", "--verbose", TESTS / "cluster" / "executors.py", *notebooks
+        "--numprocesses=2", "--verbose", TESTS / "cluster" / "executors.py", *notebooks
     )

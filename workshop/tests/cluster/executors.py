@@ -1,10 +1,11 @@
-"""What the notebooks with clusters rest on; run by `make check-executors`, one after the other."""
+"""What the notebooks with clusters rest on; run by `make check-executors`."""
 
 import importlib.util
 import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -429,6 +430,23 @@ def test_without_its_token_nobody_gets_in(server: PodServer, header: str | None)
         urllib.request.urlopen(request, timeout=5, context=trusts)
     assert refused.value.code == 401
     assert server.kubeconfig.stat().st_mode & 0o077 == 0
+
+
+def test_a_client_that_leaves_is_no_fault(server: PodServer, capsys: Any) -> None:
+    """On a busy machine clients give up, before the handshake of TLS or in the middle of a word."""
+    address = ("127.0.0.1", int(server.address.rpartition(":")[2]))
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    before = set(threading.enumerate())
+    for sent in (b"", b"no handshake at all", None):
+        with socket.create_connection(address) as client:
+            if sent is None:
+                with anybody.wrap_socket(client) as secure:
+                    secure.sendall(b"GET /api/v1/po")
+            else:
+                client.sendall(sent)
+    until(lambda: set(threading.enumerate()) <= before)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_json_patch_changes_labels(v1: Any) -> None:
