@@ -306,6 +306,37 @@ def test_the_guard_sees_it(mutate: Callable[[Any], None], cure: str) -> None:
     assert all(complaint.startswith(f"{NAME}: ") for complaint in found)
 
 
+def test_a_complaint_is_one_sentence_that_names_the_cell_what_is_wrong_and_the_cure() -> None:
+    notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
+    first, second, third, fourth = code_of(notebook)[4:8]
+    first.execution_count = 99
+    second.source, second.outputs = "", []
+    third.outputs = [new_output("stream", name="stderr", text="a warning")]
+    fourth.outputs = [new_output("stream", text="xoxb-1, at /home/somebody/")]
+    named, empty = f"the cell '{first.source.splitlines()[0][:50]}'", "the cell ''"
+    third_named, fourth_named = (
+        f"the cell '{it.source.splitlines()[0][:50]}'" for it in (third, fourth)
+    )
+    for sentence in (
+        f"{named} bears the number 99, not 5: the cells were not run from the top: make record",
+        f"{empty} has no output: make record",
+        f"{third_named} stores an error or a warning: correct the cell",
+        f"{fourth_named} shows a secret: take it out of the cell, and renew the secret",
+        f"{fourth_named} shows '/home/', a place of one machine: print something stable",
+    ):
+        assert f"{NAME}: {sentence}" in guard.complaints(notebook, NAME)
+
+
+def test_the_letters_of_a_picture_are_no_place_of_a_machine() -> None:
+    notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
+    html = '<img alt="a" src="data:image/svg+xml;base64,PHN2Zz4/tmp/PC9zdmc+">'
+    for shown, found in ((html, []), (f"{html} /tmp/", ["/tmp/"])):
+        data = {"text/plain": "a", "text/html": shown}
+        code_of(notebook)[5].outputs = [new_output("display_data", data)]
+        said = "\n".join(guard.complaints(notebook, NAME))
+        assert re.findall("shows '(.*?)', a place of one machine", said) == found
+
+
 def test_links_to_a_heading_are_fine() -> None:
     notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
     notebook.cells[3].source += " [here](#What-you-have-now) [there](05_email.ipynb#Return-it)"
@@ -329,8 +360,12 @@ def test_what_is_not_compared_has_a_reason_and_is_there() -> None:
     for cell in code_of(notebook):
         cell.metadata.pop("tags", None)
         cell.source = cell.source.replace(", measured=True", "")
-    found = [text for text in guard.complaints(notebook, name) if "remove that row" in text]
-    assert len(found) == len([row for row in rows if row["notebook"] == name]) == 2
+    named = [row for row in rows if row["notebook"] == name]
+    assert len(named) == 2
+    for row in named:
+        where = f"uncompared.csv names '{row['cell']}' with {row['switch']}"
+        gone = f"{name}: {where}, which is not there: remove that row"
+        assert gone in guard.complaints(notebook, name)
 
 
 @pytest.mark.parametrize(
@@ -365,6 +400,26 @@ def test_the_guard_names_all_at_once() -> None:
     found = "\n".join(guard.complaints(notebook, NAME))
     for words in ("has 17 lines, at most 15", "has 18 lines, at most 15", "99_gone.ipynb"):
         assert words in found
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"text/plain": "a <svg>"}, ""),
+        ({"text/plain": "a graph", "text/html": "<svg></svg>"}, "is not compared, as <svg>"),
+        ({"text/plain": "a", "image/png": "AAAA"}, "is not compared, as image/png"),
+        ({"text/plain": "a", "text/html": f'<img alt="{"a" * 40}" src="data:image/png;base64,AA">'},
+         "is not compared, as it is no SVG"),
+    ],
+)  # fmt: skip
+def test_a_picture_that_is_not_compared_is_named(data: dict[str, str], sentence: str) -> None:
+    notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
+    code_of(notebook)[5].outputs = [new_output("display_data", data)]
+    found = [text for text in guard.complaints(notebook, NAME) if "has a picture" in text]
+    assert bool(found) == bool(sentence)
+    assert all(
+        text.endswith(f"' has a picture that {sentence}: use draw or figure") for text in found
+    )
 
 
 def test_a_dag_file_edited_by_hand() -> None:
