@@ -222,6 +222,21 @@ def bear_another_number(notebook: Any) -> None:
     first.source = first.source.replace("# 6 · ", "# 5 · ", 1)
 
 
+def lead_nowhere_from_an_output(notebook: Any) -> None:
+    data = {"text/plain": "gone", "text/html": '<a href="99_gone.ipynb">gone</a>'}
+    code_of(notebook)[5].outputs = [new_output("display_data", data)]
+
+
+def be_silent_on_a_live_slide(notebook: Any) -> None:
+    first, last = (
+        next(
+            n for n, cell in enumerate(notebook.cells) if cell.source.startswith(f"## Slide {it} ")
+        )
+        for it in (45, 46)
+    )
+    notebook.cells[first:last] = [notebook.cells[first]]
+
+
 MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (clear_an_output, "make record"),
     (delete_a_code_cell, "make record"),
@@ -287,6 +302,9 @@ MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (prose("[here](#Nowhere)"), "leads to the heading #Nowhere, which is not there"),
     (prose("[there](05_email.ipynb#Nowhere)"), "leads to the heading #Nowhere"),
     (prose("[4 · Tell Teams](04_slack.ipynb)"), "its title is '4 · Tell Slack': correct one"),
+    (lead_nowhere_from_an_output, "leads to 99_gone.ipynb, which is not there"),
+    (be_silent_on_a_live_slide, "no cell runs on the slides [45], which are live: write one"),
+    (prose("<img src='far.png'>"), "has a picture in its prose, which has no text form"),
     (lead_to_another_notebook, "next is 07_complex_dags.ipynb"),
     (bear_another_number, "begin it with '# 6 · '"),
 ]
@@ -343,6 +361,20 @@ def test_links_to_a_heading_are_fine() -> None:
     assert [said for said in guard.complaints(notebook, NAME) if "Return-it" not in said] == []
     notebook.cells[3].source = notebook.cells[3].source.replace("Return-it", "What-you-have-now")
     assert guard.complaints(notebook, NAME) == []
+
+
+def test_code_in_prose_has_no_links_and_may_have_numbers() -> None:
+    notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
+    code = "`[a](99_gone.ipynb)`\n```\n[b](98_gone.ipynb) ![](c.png)\n42\n```\n"
+    notebook.cells[3].source += f"\n{code}\nAirflow 3.3, slide 47, in 2018.\n"
+    assert guard.complaints(notebook, NAME) == []
+
+
+def test_a_notebook_without_cells_is_no_traceback() -> None:
+    notebook = new_notebook()
+    found = guard.complaints(notebook, NAME)
+    assert f"{NAME}: its title is []: begin it with '# 6 · '" in found
+    assert any("its last cell leads to []" in text for text in found)
 
 
 def test_every_switch_of_nbval_is_known() -> None:
