@@ -8,6 +8,7 @@ goes back. `READY` is sent once, and this ends when the other side closes.
 """
 
 import atexit
+import fcntl
 import gc
 import importlib
 import json
@@ -39,14 +40,22 @@ def load(program: str) -> Callable[[], None]:
     return main
 
 
+def names_file() -> int:
+    """Return a file for the names of modules, to which several calls at once can only add."""
+    with tempfile.TemporaryFile() as file:
+        names = os.dup(file.fileno())
+    fcntl.fcntl(names, fcntl.F_SETFL, os.O_APPEND)
+    return names
+
+
 def learn(names: int) -> None:
     """Import what earlier calls have imported, so that the next one finds it."""
-    os.lseek(names, 0, os.SEEK_SET)
-    with open(names, encoding="utf-8", closefd=False) as file:
-        for name in dict.fromkeys(file.read().split()):
-            if name not in sys.modules:
-                with suppress(ImportError):
-                    importlib.import_module(name)
+    # Calls have the same place in the file, so nobody may go back to its beginning.
+    text = os.pread(names, os.fstat(names).st_size, 0).decode()
+    for name in dict.fromkeys(text.split()):
+        if name not in sys.modules:
+            with suppress(ImportError):
+                importlib.import_module(name)
     gc.collect()
     gc.freeze()  # else each fork would copy what its collector touches
 
@@ -90,8 +99,7 @@ def serve(program: str, calls: socket.socket, environment: dict[str, str]) -> No
     """Answer calls until there are no more."""
     main = load(program)
     sys.argv = [program]
-    with tempfile.TemporaryFile() as file:
-        names = os.dup(file.fileno())
+    names = names_file()
     calls.sendall(READY)
     while handles := socket.recv_fds(calls, 1, 4)[1]:
         reap(os.WNOHANG)

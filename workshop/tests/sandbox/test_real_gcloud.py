@@ -15,6 +15,7 @@ from workshop import sandbox
 from workshop.sandbox import gcloud
 from workshop.sandbox.world import install_gcloud
 from workshop.slides import Builder
+from workshop.tests.sandbox import forking
 from workshop.tests.sandbox.google_apis import GoogleApis
 from workshop.tests.sandbox.real_gcloud import Forked, run
 
@@ -160,6 +161,18 @@ def test_without_credentials(google: Google, tmp_path: Path) -> None:
         status = forked.end()
     assert ours == real
     assert status == 0 or not forked.forks
+
+
+def test_what_calls_note_while_it_is_read_stays_whole() -> None:
+    """Names that were cut in two have ended the process that forks."""
+    names = forking.names_file()
+    os.write(names, b"json\n")
+    os.lseek(names, 0, os.SEEK_SET)  # whoever reads goes back to the beginning
+    os.write(names, b".cut\n")
+    assert os.pread(names, 100, 0) == b"json\n.cut\n"
+    with pytest.raises(TypeError, match="relative import"):
+        forking.learn(names)  # such a name is no module's: it must not come about
+    os.close(names)
 
 
 @pytest.mark.parametrize(
