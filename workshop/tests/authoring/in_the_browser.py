@@ -28,9 +28,8 @@ SECONDS = 600_000.0  # milliseconds, as Playwright counts; the slowest notebook 
 expect.set_options(timeout=SECONDS)
 LESSONS = [row["notebook"] for row in read_notebooks()]
 # Every cell runs in nbval already. These bring what only a browser shows: pictures of each kind,
-# plots, a graph that is alive, switches. Exercises run 00 and 03 to 06 as well. From the named cell
-# of 07 on a thousand tasks run: they take minutes, and show one more plot.
-WHOLE = {"02_concepts": "", "07_complex_dags": "%%dag large"}
+# plots, a graph that is alive, switches. Exercises run 00 and 03 to 06 as well.
+WHOLE = ("02_concepts", "07_complex_dags")
 ARGUMENTS = [
     "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
@@ -113,17 +112,14 @@ class Notebook:
         self.page.get_by_role("menuitem", name=words[0], exact=True).first.click()
         self.page.get_by_role("menuitem", name=words[1], exact=False).first.click()
 
-    def run_all(self, above: str = "") -> None:
-        """Run the cells, or those above the one that holds a text."""
-        if above:
-            self.enter(self.cell(above))
-        self.menu("Run", "Run All Above" if above else "Run All Cells")
+    def run_all(self) -> None:
+        self.menu("Run", "Run All Cells")
         self.page.wait_for_selector("[data-status=busy]", timeout=SECONDS, state="attached")
         time.sleep(0.5)
         self.wait_until_idle()
         assert self.errors() == []
         assert self.broken_pictures() == []
-        assert above or not self.cells_left(), "a cell did not run"
+        assert not self.cells_left(), "a cell did not run"
 
     def cells_left(self) -> bool:
         """Return whether a code cell runs or waits; the numbers of an earlier run are none."""
@@ -213,10 +209,10 @@ def test_a_notebook_shows_what_is_stored(opened: Any, name: str) -> None:
     assert notebook.broken_pictures() == []
 
 
-@pytest.mark.parametrize(("name", "end"), WHOLE.items())
-def test_a_notebook_runs_from_top_to_bottom(opened: Any, name: str, end: str) -> None:
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_notebook_runs_from_top_to_bottom(opened: Any, name: str) -> None:
     notebook = opened(name)
-    notebook.run_all(above=end)
+    notebook.run_all()
     notebook.to_the_top()
     notebook.shot(f"{name}-run")
 
