@@ -21,7 +21,7 @@ FOLDER = BUILD / "mutants"
 SAME = Path(__file__).with_name("same.csv")
 LEAST = 0.85  # of a module's mutants are seen
 RESULT = re.compile(r"^ +(\S+): (.+)$", re.MULTILINE)
-SEEN = ("killed", "timeout", "segfault")
+SEEN = "killed"  # mutmut calls it a timeout, too, when the tests could not be collected
 Change = tuple[str, str, str]  # the function, what stood there, what stands there in the mutant
 
 
@@ -55,7 +55,7 @@ def _mutmut(*words: str) -> str:
 
 def unseen(results: dict[str, str]) -> list[str]:
     """Return the mutants that no test saw, or that no test reaches."""
-    return [name for name, status in results.items() if status not in SEEN]
+    return [name for name, status in results.items() if status != SEEN]
 
 
 def change(diff: str) -> tuple[str, str]:

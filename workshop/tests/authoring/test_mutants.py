@@ -19,7 +19,7 @@ DIFF = """\
 """
 RESULTS = {f"workshop.one.x_f__mutmut_{number}": "killed" for number in range(9)} | {
     "workshop.one.x_f__mutmut_9": "survived",
-    "workshop.two.xǁClassǁ_do__mutmut_10": "timeout",
+    "workshop.two.xǁClassǁ_do__mutmut_10": "killed",
     "workshop.two.xǁClassǁ_do__mutmut_11": "no tests",
 }
 CHANGES = {
@@ -41,6 +41,12 @@ def write(path: Path, *rows: str) -> None:
 
 def test_a_mutant_that_no_test_reaches_is_not_seen() -> None:
     assert unseen(RESULTS) == list(CHANGES)
+
+
+@pytest.mark.parametrize("status", ["timeout", "segfault", "suspicious", "not checked"])
+def test_what_ended_without_a_red_test_is_not_seen(status: str) -> None:
+    """With ids that changed, mutmut called three hundred runs without a test timeouts."""
+    assert unseen({"workshop.one.x_f__mutmut_1": status}) == ["workshop.one.x_f__mutmut_1"]
 
 
 def test_a_module_with_too_few_seen_is_named_with_what_was_not(same: Path, capsys: Any) -> None:
