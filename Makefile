@@ -1,6 +1,6 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check check-changed check-browser check-executors canary executors \
+.PHONY: help lab check check-changed check-browser check-executors check-weekly canary executors \
   composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
   record dags mutants lock setup clean
 
@@ -33,6 +33,9 @@ check-browser: $(READY) ## drive JupyterLab in a headless Chromium as a person w
 
 check-executors: $(READY) ## run the notebooks with clusters, and what they rest on
 	@$(WORKSHOP) check-executors
+
+check-weekly: $(READY) ## run the tests that take too long for each change
+	@$(WORKSHOP) check-weekly
 
 canary: $(READY) ## run what check runs on the newest Airflow, pre-releases too
 	@$(WORKSHOP) canary

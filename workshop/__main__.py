@@ -156,6 +156,14 @@ def check_executors() -> None:
 
 
 @APP.command()
+def check_weekly() -> None:
+    """Run the tests that take too long for each change."""
+    from workshop.authoring.checking.runs import check_weekly as run
+
+    sys.exit(run())
+
+
+@APP.command()
 def canary() -> None:
     """Run the checks on the newest Airflow, pre-releases too."""
     from workshop.authoring.upkeep.canary import run_canary

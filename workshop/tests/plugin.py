@@ -78,6 +78,8 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: Any)
     if "WORKSHOP_EXECUTORS" not in os.environ:
         names = ", ".join(talk.with_clusters())
         terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
+    if config.option.markexpr == "not weekly":
+        terminalreporter.write_line("Not run here: the tests marked weekly. make check-weekly.")
     if config.stash[MEASURE] and exitstatus == 0:
         kept = [report for reports in terminalreporter.stats.values() for report in reports]
         write_durations([report for report in kept if hasattr(report, "duration")])

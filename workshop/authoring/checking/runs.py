@@ -1,4 +1,4 @@
-"""The runs of pytest behind `make check`, `check-browser` and `check-executors`."""
+"""The runs of pytest behind `make check` and the commands whose names begin with it."""
 
 import os
 import shutil
@@ -15,6 +15,8 @@ MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", MAC)
 SHOTS = BUILD / "browser"
 TESTS = ROOT / "workshop" / "tests"
+# pytest leaves out a file that lies in a folder which is named too.
+ALL_TESTS = ("-o", "python_files=test_*.py executors.py", TESTS)
 
 
 def run_pytest(*words: object) -> int:
@@ -69,15 +71,20 @@ def check_browser() -> int:
 
 
 def check_executors() -> int:
-    """Run the notebooks with clusters, and their tests; return pytest's exit status.
+    """Run the notebooks with clusters, and their tests; return pytest's exit status."""
+    notebooks = [NOTEBOOKS / f"{name}.ipynb" for name in with_clusters()]
+    return _with_executors(TESTS / "cluster" / "executors.py", *notebooks)
 
-    Two at a time: a cluster wants a GiB and more.
-    """
+
+def check_weekly() -> int:
+    """Run the tests that the other checks leave out, for their length; return the exit status."""
+    return _with_executors("-m", "weekly", *ALL_TESTS)
+
+
+def _with_executors(*words: object) -> int:
+    """Run pytest where clusters can start, two at a time: each wants a GiB and more."""
     from workshop.cluster import executors_ready  # takes a second
 
     executors_ready()
     os.environ["WORKSHOP_EXECUTORS"] = "1"
-    notebooks = [NOTEBOOKS / f"{name}.ipynb" for name in with_clusters()]
-    return run_pytest(
-        "--numprocesses=2", "--verbose", TESTS / "cluster" / "executors.py", *notebooks
-    )
+    return run_pytest("--numprocesses=2", "--verbose", *words)

@@ -37,8 +37,18 @@ WORLDS = {
     },
 }
 SPIES = sorted({step.notebook.removesuffix(".ipynb") for step in read_steps()})
-RUNS = [(name, world) for name in ("00_index", *SPIES) for world in ("quiet", "denied")]
-RUNS += [("06_the_whole_dag", "empty"), ("06_the_whole_dag", "busy")]
+WEEKLY = pytest.mark.weekly
+# One world for each notebook in every check, and the others once a week.
+QUIET_AND_DENIED = [pytest.param("quiet", marks=WEEKLY), "denied"]
+RUNS = [
+    pytest.param(name, world, marks=WEEKLY if world == "quiet" else ())
+    for name in ("00_index", *SPIES)
+    for world in ("quiet", "denied")
+]
+RUNS += [
+    pytest.param("06_the_whole_dag", "empty", marks=WEEKLY),
+    pytest.param("06_the_whole_dag", "busy"),
+]
 
 
 END = "## What you have now"
@@ -92,7 +102,7 @@ def test_a_notebook_in_another_world(notebook: str, world: str, tmp_path: Path) 
     assert len(last["tasks"]) == {"03_list_instances": 4, "04_slack": 5}.get(notebook, 7)
 
 
-@pytest.mark.parametrize("world", ["quiet", "denied"])
+@pytest.mark.parametrize("world", QUIET_AND_DENIED)
 def test_concepts_in_another_world(world: str, tmp_path: Path) -> None:
     """It stops one machine, which these worlds do not show; all else is the same in each world."""
     copy = without_exercises(NOTEBOOKS / "02_concepts.ipynb", tmp_path)
@@ -107,7 +117,7 @@ def test_concepts_in_another_world(world: str, tmp_path: Path) -> None:
     assert {"in_place": "failed", "atomic": "failed"} in states
 
 
-@pytest.mark.parametrize("world", ["quiet", "denied"])
+@pytest.mark.parametrize("world", QUIET_AND_DENIED)
 def test_why_airflow_in_another_world(world: str, tmp_path: Path) -> None:
     """It lists Cloud SQL alone, which both worlds have."""
     name = "01_why_airflow"
@@ -121,7 +131,7 @@ def test_why_airflow_in_another_world(world: str, tmp_path: Path) -> None:
     assert len(nightly["mails"]) == 1
 
 
-@pytest.mark.parametrize("world", ["quiet", "denied"])
+@pytest.mark.parametrize("world", QUIET_AND_DENIED)
 def test_complex_dags_in_another_world(world: str, tmp_path: Path) -> None:
     """Few instances: the branch goes the other way; what fails in a pipe stays green."""
     # What slide 50 measures does not look at the world, and takes long.
@@ -136,7 +146,9 @@ def test_complex_dags_in_another_world(world: str, tmp_path: Path) -> None:
     assert set(company.values()) == {"success"}
 
 
-@pytest.mark.parametrize(("world", "unread"), [("quiet", False), ("denied", True)])
+@pytest.mark.parametrize(
+    ("world", "unread"), [pytest.param("quiet", False, marks=WEEKLY), ("denied", True)]
+)
 def test_today_in_another_world(world: str, unread: bool, tmp_path: Path) -> None:
     """It says what it could not read, in every message and mail."""
     # The tests that follow bring their own worlds.
@@ -150,7 +162,7 @@ def test_today_in_another_world(world: str, unread: bool, tmp_path: Path) -> Non
         assert ("could not be read" in told) == unread
 
 
-@pytest.mark.parametrize("world", ["quiet", "denied"])
+@pytest.mark.parametrize("world", QUIET_AND_DENIED)
 def test_composer_in_another_world(world: str, tmp_path: Path) -> None:
     """It runs no DAG: the bundle is the same in each world."""
     copy = without_exercises(NOTEBOOKS / "11_composer.ipynb", tmp_path)

@@ -126,7 +126,9 @@ def test_the_race_keeps_the_peak() -> None:
     assert (peak.memory, peak.processes) == (21, 5)
 
 
-@pytest.mark.parametrize("executor", ["celery", "kubernetes"])
+@pytest.mark.parametrize(
+    "executor", [pytest.param("celery", marks=pytest.mark.weekly), "kubernetes"]
+)
 def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
     sandbox.enter("talk")
     dagcell.load("gcp_spy_today")
@@ -138,6 +140,7 @@ def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
     assert list(sandbox.arrived()["kind"]) == ["Slack", "mail"]
 
 
+@pytest.mark.weekly
 def test_a_killed_kernel_leaves_nothing_running(tmp_path: Path) -> None:
     code = (
         "from workshop import start; start('talk')\n"
@@ -175,6 +178,7 @@ def test_an_interrupted_wait_stops_what_was_started(lab: Any) -> None:
     assert not of_home(it.home)
 
 
+@pytest.mark.weekly
 def test_an_interrupted_run_is_a_sentence_and_the_cluster_goes_on(lab: Any) -> None:
     dagcell.write("nap", NAP, {})
     with Cluster("local") as it:
@@ -185,6 +189,7 @@ def test_an_interrupted_run_is_a_sentence_and_the_cluster_goes_on(lab: Any) -> N
         assert it.get("dags/nap")["dag_id"] == "nap"
 
 
+@pytest.mark.weekly
 def test_a_component_that_ends_is_a_sentence(lab: Any) -> None:
     settings = {"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"}
     with pytest.raises(Problem, match=r"(scheduler|api-server|tables).*: "):
@@ -221,6 +226,7 @@ def test_without_redis_the_sentence_names_the_cure(lab: Any, monkeypatch: Any) -
         Cluster("celery").wait()
 
 
+@pytest.mark.weekly
 def test_servers_of_one_s_own_are_used(lab: Any, monkeypatch: Any) -> None:
     with Cluster("celery", workers=1) as first:
         for name, key in (

@@ -83,10 +83,26 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
+# These run in every check; the others once a week.
+DAILY: tuple[dict[str, Any], ...] = (
+    {},
+    {"spanner": "denied"},
+    {"compute": "partial"},
+    {"slack": 403},
+    {"mail": "slow"},
+)
+
+
 @pytest.mark.parametrize(
     ("switches", "then", "today"),
-    CASES,
-    ids=[" ".join(f"{key}={value}" for key, value in case[0].items()) or "-" for case in CASES],
+    [
+        pytest.param(
+            *case,
+            id=" ".join(f"{key}={value}" for key, value in case[0].items()) or "-",
+            marks=() if case[0] in DAILY else pytest.mark.weekly,
+        )
+        for case in CASES
+    ],
 )
 def test_what_both_do(
     lab: Any, switches: dict[str, Any], then: tuple[str, ...], today: tuple[str, ...]
@@ -105,6 +121,7 @@ def test_odd_names(lab: Any) -> None:
     assert (got.loc["today", "Slack"], got.loc["today", "mail"]) == ("true", "true")
 
 
+@pytest.mark.weekly
 @pytest.mark.parametrize("world", sorted(path.stem for path in sandbox.WORLDS.glob("*.yaml")))
 def test_today_tells_the_truth_in_every_world(lab: Any, world: str) -> None:
     got = trials.trial(world, world=world).loc["today"]

@@ -23,6 +23,7 @@ REAL = shutil.which("gcloud")  # asked on import, before a sandbox puts its own 
 pytestmark = pytest.mark.skipif(
     not REAL, reason="no real gcloud is installed: the stand-in was not compared with it"
 )
+WEEKLY = pytest.mark.weekly  # one world is compared in every check
 FORMATS: tuple[tuple[str, ...], ...] = ((), ("--format=json",), ("--format=value(name)",))
 
 
@@ -106,7 +107,10 @@ def both(google: Google, home: Path, world: str) -> Any:
         return dict(zip(asked, theirs, strict=True)), dict(zip(asked, answers, strict=True))
 
 
-@pytest.mark.parametrize("world", sorted(WORLDS))
+@pytest.mark.parametrize(
+    "world",
+    [pytest.param(name, marks=() if name == "talk" else WEEKLY) for name in sorted(WORLDS)],
+)
 def test_the_stand_in_prints_what_the_real_one_prints(
     google: Google, tmp_path: Path, world: str
 ) -> None:
@@ -134,6 +138,7 @@ def test_stopping_machines(google: Google, tmp_path: Path) -> None:
     apis.stopped.clear()
 
 
+@WEEKLY
 @pytest.mark.parametrize("fault", ["partial", "denied"])
 def test_compute_fails_for_a_part_when_told_so(google: Google, tmp_path: Path, fault: str) -> None:
     apis, real, variables = google
@@ -147,6 +152,7 @@ def test_compute_fails_for_a_part_when_told_so(google: Google, tmp_path: Path, f
         assert run(ours, words, strict) == printed
 
 
+@WEEKLY
 def test_without_credentials(google: Google, tmp_path: Path) -> None:
     (tmp_path / "nobody").mkdir()
     nobody = google.variables | {"CLOUDSDK_CONFIG": str(tmp_path / "nobody")}
@@ -197,6 +203,7 @@ def test_a_forked_call_prints_what_an_ordinary_start_prints(
     assert real.run(words, variables) == ordinary, "with all imported beforehand"
 
 
+@WEEKLY
 @pytest.mark.parametrize("world", ["talk", "denied"])
 def test_the_dag_says_the_same_with_either(
     lab: Any, google: Google, monkeypatch: Any, world: str
