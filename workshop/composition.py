@@ -7,7 +7,7 @@ import pandas
 from IPython import get_ipython
 
 from workshop import sandbox, show, slides
-from workshop.lab import DagFolder, TaskLogs, open_lab
+from workshop.lab import DagFolder, Runs, TaskLogs, open_lab
 from workshop.slides.workcopy import mirror
 
 
@@ -27,6 +27,8 @@ def start(world: str = "talk") -> None:
         cells = session.put(slides.Cells())
         graphs = session.put(show.Graphs())
         session[TaskLogs].observers.append(graphs.changed)
+        session[Runs].around.append(graphs.run)
+        session[Runs].waits.append(graphs.waits)
         session[TaskLogs].cleaners.append(sandbox.without_webhook)
         session[DagFolder].observers.append(lambda name, text: mirror(Path.cwd(), name, text))
         if path := os.environ.get("WORKSHOP_RESULTS"):  # a headless run; its test reads them

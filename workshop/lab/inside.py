@@ -7,15 +7,19 @@ for each. Airflow is imported inside the functions, because importing it takes s
 
 import gc
 import importlib
+import io
+import linecache
 import logging
 import os
 import sys
+import sysconfig
 import threading
 import traceback
 import weakref
 from base64 import b64encode
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
+from functools import wraps
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,12 +27,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+# Where code lies that no learner wrote: Python, its packages, this package, and what is generated.
+NOT_THE_LEARNER_S = (
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+    str(Path(__file__).parents[1]),
+    "<frozen ", "<string>", "<attrs", "<template",
+)  # fmt: skip
 CHANGES = "workshop_changes"  # a table of the workbook's own, in its private database
 # What Airflow logs when a task lets go before it ends: for this a listener has no method.
 LETS_GO = {
     "Rescheduling task, marking task as UP_FOR_RESCHEDULE": "up_for_reschedule",
     "Pausing task as DEFERRED. ": "deferred",
 }
+ONLY_ASCII = (
+    "dag.test() cannot send ids with letters beyond ASCII, a limit of Airflow's own: "
+    "dag_display_name and task_display_name may have them."
+)
+# What `dag.test()` logs each second in which it has nothing to run.
+WAITS = ("No tasks to run. unrunnable tasks: ", "Waiting for Human-in-the-loop input")
 
 
 def task_instances(run: Any) -> "DataFrame":
@@ -200,6 +216,17 @@ def do_not_wait_for_the_disk() -> None:
         engine.dispose()  # what is connected already waits for the disk
 
 
+def try_mapped_tasks_again_as_set() -> None:
+    """Let a mapped task without a delay of its own wait as long as the settings say.
+
+    Airflow's settings reach all other tasks; of a mapped one its scheduler takes five minutes.
+    """
+    from airflow.sdk.definitions._internal.abstractoperator import DEFAULT_RETRY_DELAY
+    from airflow.serialization.definitions.baseoperator import SerializedBaseOperator
+
+    SerializedBaseOperator.retry_delay = DEFAULT_RETRY_DELAY
+
+
 def build_api() -> None:
     """Build the API that tasks talk to in this process, with its newest version where that goes.
 
@@ -255,22 +282,6 @@ def _ask(api: Any) -> None:
     client.get("/health").raise_for_status()
 
 
-def run_triggers_in_a_thread() -> None:
-    """Let `dag.test()` run deferred tasks: it uses asyncio.run, which a notebook's loop forbids."""
-    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
-
-    run = InProcessTestSupervisor.run_trigger_in_process
-
-    def in_a_thread(**what: Any) -> Any:
-        pool = ThreadPoolExecutor(1)
-        try:
-            return pool.submit(run, **what).result()
-        finally:
-            pool.shutdown(wait=False)
-
-    InProcessTestSupervisor.run_trigger_in_process = in_a_thread
-
-
 def redact(message: str) -> str:
     """Return a message without the secrets that Airflow knows.
 
@@ -310,12 +321,17 @@ def listen(changed: Callable[[Any, str, Any], None]) -> None:
     get_listener_manager().add_listener(Listener())
 
 
-def capture_logs(keep: Callable[[str, str], None], pause: Callable[[str], None]) -> None:
+def capture_logs(
+    keep: Callable[[str, str], None],
+    pause: Callable[[str], None],
+    wait: Callable[[], None],
+) -> None:
     """Take structlog's and logging's messages out of the cells; call once.
 
     Args:
         keep: gets the level and the message.
         pause: gets the state in which a task lets go before it ends.
+        wait: called each second in which `dag.test()` has nothing to run.
     """
     import airflow.settings  # noqa: F401  (reads the settings, configures logging)
     import structlog
@@ -330,7 +346,10 @@ def capture_logs(keep: Callable[[str, str], None], pause: Callable[[str], None])
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            keep(record.levelname.lower(), record.getMessage() + _cause(record.exc_info))
+            message = record.getMessage()
+            keep(record.levelname.lower(), message + _cause(record.exc_info))
+            if message.startswith(WAITS):
+                wait()
 
     # In place, because loggers made earlier hold this very list.
     structlog.get_config()["processors"].insert(0, from_structlog)
@@ -342,12 +361,23 @@ def capture_logs(keep: Callable[[str, str], None], pause: Callable[[str], None])
 
 
 def _cause(error: Any) -> str:
-    """Return the last line of a traceback: the error's name and message."""
+    """Return an error's name and message, and the learner's own lines that it went through."""
     if error is True:
         error = sys.exc_info()
     if isinstance(error, tuple):
         error = error[1]
-    return f"\n{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
+    if not isinstance(error, BaseException):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(NOT_THE_LEARNER_S)]
+    if not own and isinstance(error, UnicodeEncodeError):
+        return f"\n{type(error).__name__}: {error}\n  {ONLY_ASCII}"
+    lines = [
+        f"  {Path(frame.filename).name if Path(frame.filename).exists() else 'a cell'}, "
+        f"line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in own
+    ]
+    return "\n".join(["", f"{type(error).__name__}: {error}", *lines])
 
 
 def release_database(error: BaseException | None) -> None:
@@ -454,6 +484,199 @@ def _moved(value: Any, old: str, new: str) -> Any:
         if any(moved[key] is not held for key, held in pairs):
             return moved if kind is dict else list(moved.values())
     return value
+
+
+def surround(
+    run_of: Callable[[Any], AbstractContextManager[None]],
+    process_of: Callable[[Any, Any], AbstractContextManager[None]],
+) -> None:
+    """Be around each run of `dag.test()`, and around each of its tasks and triggers; call once.
+
+    A file of the dags folder is read anew at each run. It prints nothing then, and a run that it
+    begins itself is none: otherwise it would be read without end.
+
+    Args:
+        run_of: gets the DAG.
+        process_of: gets the task instance and the DAG.
+    """
+    from airflow.dag_processing import dagbag
+    from airflow.sdk import DAG
+    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor as Supervisor
+
+    test, read = DAG.test, dagbag.BundleDagBag.__init__
+    start, run_trigger = Supervisor.start, Supervisor.run_trigger_in_process
+    reading: list[Any] = []
+    running: list[Any] = []
+
+    @wraps(test)
+    def test_within(dag: Any, *words: Any, **more: Any) -> Any:
+        if reading:
+            return None
+        with run_of(dag):
+            running.append(dag)
+            try:
+                return test(dag, *words, **more)
+            finally:
+                running.pop()
+
+    @wraps(read)
+    def read_quietly(bag: Any, *words: Any, **more: Any) -> None:
+        reading.append(bag)
+        try:
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                read(bag, *words, **more)
+        finally:
+            reading.pop()
+
+    def start_within(*, what: Any, task: Any, **more: Any) -> Any:
+        with process_of(what, task.dag):
+            return start(what=what, task=task, **more)
+
+    def run_trigger_within(*, trigger: Any, ti: Any) -> Any:
+        with process_of(ti, running[-1]):
+            return run_trigger(trigger=trigger, ti=ti)
+
+    DAG.test = test_within
+    dagbag.BundleDagBag.__init__ = read_quietly
+    Supervisor.start, Supervisor.run_trigger_in_process = start_within, run_trigger_within
+
+
+def store(dag: Any) -> None:
+    """Write a DAG that is in no file of the dags folder to the database, with its source.
+
+    `dag.test()` looks for it there. IPython keeps the text of its cells in `linecache`.
+
+    Args:
+        dag: the DAG; its file may be a cell.
+    """
+    from airflow import settings
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.collection import update_dag_parsing_results_in_db
+    from airflow.models.dagcode import DagCode
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from sqlalchemy import orm
+
+    def code(fileloc: str) -> str:
+        return "".join(linecache.getlines(fileloc))
+
+    dag.relative_fileloc = dag.relative_fileloc or Path(dag.fileloc).name
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db()
+    bundle = next(iter(manager.get_all_dag_bundles()))
+    linecache.checkcache(dag.fileloc)
+    from_file = DagCode.__dict__["get_code_from_file"]
+    DagCode.get_code_from_file = staticmethod(code)
+    try:
+        with orm.Session(settings.engine) as session:
+            update_dag_parsing_results_in_db(
+                bundle.name, None, [LazyDeserializedDAG.from_dag(dag)], {}, None, set(), session
+            )
+            session.commit()
+    finally:
+        DagCode.get_code_from_file = from_file
+
+
+@contextmanager
+def registering(module: ModuleType) -> Iterator[list[Any]]:
+    """Yield a list of the DAGs that a module makes by `with`, `@dag` or `@asset`, bound or not.
+
+    It is filled when the block ends, as when Airflow itself reads a file.
+
+    Args:
+        module: it stands in `sys.modules`.
+    """
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    found: list[Any] = []
+    DagContext.autoregistered_dags.clear()
+    DagContext.current_autoregister_module_name = module.__name__
+    try:
+        yield found
+        made = [dag for dag, _ in DagContext.autoregistered_dags]
+        found += sorted(made, key=lambda dag: str(dag.dag_id))
+    finally:
+        DagContext.current_autoregister_module_name = None
+        DagContext.autoregistered_dags.clear()
+
+
+def makes_a_dag(value: Any) -> bool:
+    """Return whether a value is a function under Airflow's `@dag`."""
+    of_airflow = getattr(value, "__globals__", {}).get("__name__") == "airflow.sdk.definitions.dag"
+    return of_airflow and hasattr(value, "__wrapped__")
+
+
+def is_in(folder: Path, dag: Any) -> bool:
+    """Return whether a DAG stands in a file of a folder."""
+    return Path(dag.fileloc).is_relative_to(folder)
+
+
+def why_not(dag: Any) -> str:
+    """Return why Airflow cannot store a DAG, or run it here, as a sentence; empty: it can.
+
+    Args:
+        dag: the DAG.
+    """
+    from airflow.exceptions import AirflowTimetableInvalid
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    try:
+        coerce_to_core_timetable(dag.timetable).validate()
+        DagSerialization.to_dict(dag)
+    except AirflowTimetableInvalid as error:
+        return (
+            f"The schedule {dag.schedule!r} of the DAG '{dag.dag_id}' is neither a cron expression "
+            f"nor a word for one, such as '@daily': {error}"
+        )
+    except Exception as error:
+        while error.__cause__ is not None or error.__context__ is not None:
+            error = error.__cause__ or error.__context__  # type: ignore[assignment]
+        return f"Airflow cannot store the DAG '{dag.dag_id}': {type(error).__name__}: {error}"
+    return ""
+
+
+def sentence(error: Exception) -> str:
+    """Return what a learner has to know of an error of `dag.test()`; empty: nothing is known."""
+    from airflow.sdk.exceptions import ParamValidationError
+
+    if isinstance(error, ParamValidationError):
+        wrong = str(error).partition("\n")[0].rstrip(".")
+        return f"{wrong}. Give params their values: dag.test(run_conf={{...}})."
+    return ""
+
+
+def why_it_waits(dag_id: str) -> tuple[list[str], bool]:
+    """Return what the newest run of a DAG waits for, and whether that will never come.
+
+    Args:
+        dag_id: of a DAG of which `dag.test()` has nothing to run now.
+    """
+    from airflow import settings
+    from airflow.models.dagbag import DBDagBag
+    from airflow.models.dagrun import DagRun
+    from airflow.ti_deps.deps.prev_dagrun_dep import PrevDagrunDep
+    from airflow.ti_deps.deps.trigger_rule_dep import TriggerRuleDep
+    from airflow.utils.state import State, TaskInstanceState
+    from sqlalchemy import orm, select
+
+    found: dict[str, bool] = {}
+    with orm.Session(settings.engine) as session:
+        newest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(1)
+        run = session.scalars(newest).one()
+        dag = DBDagBag().get_dag_for_run(run, session)
+        for ti in run.get_task_instances(session=session):
+            if ti.state in State.finished or dag is None:
+                continue
+            if ti.state == TaskInstanceState.AWAITING_INPUT:
+                found[f"'{ti.task_id}' waits for a person, who answers in Airflow's UI"] = False
+                continue
+            ti.task = dag.get_task(ti.task_id)
+            for status in ti.get_failed_dep_statuses(session=session):
+                if status.dep_name != TriggerRuleDep.NAME:
+                    told = f"'{ti.task_id}' waits. {status.reason.rstrip('.')}"
+                    found[told] = status.dep_name == PrevDagrunDep.NAME
+        session.rollback()
+    return list(found), bool(found) and all(found.values())
 
 
 def first_ticks(dag: Any, count: int) -> list[Any]:

@@ -55,10 +55,14 @@ def _end_commands_of(ti: Any) -> None:
             process.kill()
 
 
-def show_interrupt(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+def show_interrupt(shell: Any, kind: Any, error: Any, trace: Any) -> None:
     """Show an interrupt; one that met Airflow between two tasks as a sentence, as within a task.
 
-    The arguments are those of IPython's `set_custom_exc`.
+    Args:
+        shell: IPython's.
+        kind: the error's class.
+        error: what was raised.
+        trace: its traceback.
     """
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace)]
     if any(name.startswith("airflow.") for name in modules):

@@ -7,7 +7,6 @@ and logging as it was before. `take_up` gives it all that back, in a home of its
 import atexit
 import logging
 import shutil
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,11 +17,11 @@ import structlog
 
 from workshop.lab import dagcell, inside
 from workshop.lab.home import Home
+from workshop.lab.process import Logger, loggers, set_loggers
 from workshop.lab.session import Session
 from workshop.lab.tasklog import TaskLogs
 
 FIRST_RUN = Path(__file__).with_name("first_run.txt")
-Logger = tuple[int, list[logging.Handler], list[Any], bool, bool]
 NEW: Logger = (logging.NOTSET, [], [], True, False)
 
 
@@ -36,9 +35,8 @@ class Prepared:
     logs: TaskLogs
 
     def __init__(self) -> None:
-        self._loggers, self._path = _loggers(), list(sys.path)
+        self._loggers, self._path = loggers(), list(sys.path)
         self._warnings = list(warnings.filters), warnings.showwarning
-        self._signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def put_aside(self, session: Session) -> None:
         """Run a DAG once, close what Airflow holds open, and hide it.
@@ -82,18 +80,14 @@ class Prepared:
             del sys.path_importer_cache[path]
         self._own_loggers = {
             name: state
-            for name, state in _loggers().items()
+            for name, state in loggers().items()
             if state != self._loggers.get(name, NEW)
         }
-        for name in self._own_loggers:
-            _set_logger(name, self._loggers.get(name, NEW))
+        set_loggers({name: self._loggers.get(name, NEW) for name in self._own_loggers})
         self._structlog = structlog.get_config()
         structlog.reset_defaults()
         self._own_warnings = list(warnings.filters), warnings.showwarning
         _set_warnings(*self._warnings)
-        for number, handler in self._signals.items():
-            if signal.getsignal(number) != handler:  # left by the run
-                signal.signal(number, handler)
 
     def take_up(self, home: Home) -> None:
         """Give this process the Airflow that was put aside, as if it had been imported now.
@@ -104,11 +98,10 @@ class Prepared:
         # The same list of processors: loggers made earlier hold it.
         structlog.configure(**self._structlog)
         captured = self._own_loggers[""][1]
-        for name, state in _loggers().items():
+        for name, state in loggers().items():
             if state[1]:  # the kernel's own, for example
                 logging.getLogger(name).handlers = list(captured)
-        for name, state in self._own_loggers.items():
-            _set_logger(name, state)
+        set_loggers(self._own_loggers)
         added = [each for each in self._own_warnings[0] if each not in self._warnings[0]]
         _set_warnings([*added, *warnings.filters], self._own_warnings[1])
         new = str(home.folder)
@@ -117,26 +110,7 @@ class Prepared:
         inside.move(self._places, self._home, new)
 
 
-def _loggers() -> dict[str, Logger]:
-    """Return level, handlers, filters, propagate and disabled of each logger; '' is the root."""
-    made = logging.root.manager.loggerDict.items()
-    names = [name for name, logger in made if isinstance(logger, logging.Logger)]
-    return {name: _state(logging.getLogger(name)) for name in ["", *names]}
-
-
-def _state(logger: logging.Logger) -> Logger:
-    handlers, filters = list(logger.handlers), list(logger.filters)
-    return logger.level, handlers, filters, logger.propagate, logger.disabled
-
-
 def _set_warnings(filters: Sequence[Any], show: Callable[..., None]) -> None:
     warnings.resetwarnings()
     warnings.filters.extend(filters)  # type: ignore[attr-defined]  # typed as read-only
     warnings.showwarning = show
-
-
-def _set_logger(name: str, state: Logger) -> None:
-    logger = logging.getLogger(name)
-    level, handlers, filters, logger.propagate, logger.disabled = state
-    logger.setLevel(level)
-    logger.handlers, logger.filters = list(handlers), list(filters)

@@ -3,16 +3,18 @@
 In production Airflow writes a log file for each try; `dag.test()` writes none and prints instead.
 """
 
+import graphlib
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workshop.lab import inside
 from workshop.lab.interrupts import end_task
-from workshop.lab.printed import Printed
+from workshop.lab.process import Output, put_back
 
 Key = tuple[str, str, int, int]  # run_id, task_id, map_index, try_number
 Line = tuple[str, str]  # level, message
@@ -25,18 +27,24 @@ class TaskLogs:
         self.observers: list[Callable[[Any, str], None]] = []  # a task instance, its new state
         self.cleaners: list[Callable[[str], str]] = []  # what takes secrets out of a message
         self._lines: dict[Key, list[Line]] = defaultdict(list)
-        self._early: list[Line] = []  # errors since the last task: its own, if it never runs
-        self._running: Any = None  # the task instance that runs
-        self._printed: Printed | None = None
+        self._depths: dict[str, dict[str, int]] = {}  # of each task, by run
+        self._key: Key | None = None  # of the task that has this process
+        self._output: Output | None = None
+        self._running: Any = None  # the task instance that told last that it runs
 
     def forget(self) -> None:
         """Forget all lines."""
         self._lines.clear()
-        self._early.clear()
+        self._depths.clear()
 
     def of_run(self, run_id: str) -> dict[Key, list[Line]]:
-        """Return the captured lines of one DagRun, by task and try, sorted."""
-        return {key: self._lines[key] for key in sorted(self._lines) if key[0] == run_id}
+        """Return the captured lines of one DagRun, by task and try.
+
+        A task comes after those that it waits for; tasks that could run in any order are sorted.
+        """
+        depths = self._depths.get(run_id, {})
+        keys = sorted(key for key in self._lines if key[0] == run_id)
+        return {key: self._lines[key] for key in sorted(keys, key=lambda key: depths[key[1]])}
 
     def of_task(self, ti: Any) -> list[Line]:
         """Return the captured lines of one try of a task."""
@@ -52,21 +60,38 @@ class TaskLogs:
         message = re.sub(r"…/gcp_spy-\w+", "…", message)
         return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", message)
 
+    @contextmanager
+    def process_of(self, ti: Any, dag: Any) -> Iterator[None]:
+        """Be the process of a task: what is printed goes to its log, what it changes is put back.
+
+        Args:
+            ti: anything with a task instance's ids.
+            dag: its DAG.
+        """
+        if ti.run_id not in self._depths:
+            self._depths[ti.run_id] = _depths(dag)
+        self._key = _key(ti)
+        try:
+            with put_back(), Output(self._keep_line) as self._output:
+                yield
+        finally:
+            self._key = self._output = self._running = None
+
     def keep(self, level: str, message: str) -> None:
-        """Keep a message: of the task that runs or, if an error, of one that fails before."""
-        if message.startswith(("::group::", "::endgroup::")):
-            return
-        lines = [(level, line) for line in inside.redact(message).splitlines() if line.strip()]
-        if self._running:
-            self._lines[_key(self._running)] += lines
-        elif level in ("error", "critical"):
-            self._early.extend(lines)
+        """Keep what was logged while a task has this process."""
+        if self._output and not message.startswith(("::group::", "::endgroup::")):
+            self._output.end_line()
+            self._keep_line(level, message)
+
+    def _keep_line(self, level: str, text: str) -> None:
+        if self._key:
+            lines = inside.redact(text).splitlines()
+            self._lines[self._key] += [(level, line) for line in lines if line.strip()]
 
     def pause(self, state: str) -> None:
         """Take note that the running task pauses, in `state`: no listener is called for that."""
-        if ti := self._running:
-            self.release()
-            self._tell(ti, state)
+        if self._running:
+            self._tell(self._running, state)
 
     def changed(self, ti: Any, state: str, error: Any = None) -> None:
         """Take a change of a task; Airflow's listener calls this in this process.
@@ -76,24 +101,13 @@ class TaskLogs:
             state: running, success, skipped or failed.
             error: what made it fail.
         """
-        if state == "failed" and not self._running:  # it never ran: its template, for example
-            self._lines[_key(ti)] += self._early
-        self.release()
         if state == "running":
-            self._early.clear()
             self._running = ti
-            self._printed = Printed(lambda line: self.keep("info", line))
         elif state == "failed" and ti.try_number <= ti.max_tries:
             state = "up_for_retry"
         self._tell(ti, state)
         if isinstance(error, KeyboardInterrupt):
             end_task(ti)
-
-    def release(self) -> None:
-        """Give the cell its stdout back: the task ended, or an interrupt ended it silently."""
-        if self._printed:
-            self._printed.release()
-        self._printed = self._running = None
 
     def _tell(self, ti: Any, state: str) -> None:
         for observer in self.observers:
@@ -102,3 +116,12 @@ class TaskLogs:
 
 def _key(ti: Any) -> Key:
     return (ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, ti.try_number)
+
+
+def _depths(dag: Any) -> dict[str, int]:
+    """Return how many tasks stand before each task, on the longest way to it."""
+    above = {task.task_id: task.upstream_task_ids for task in dag.tasks}
+    depths: dict[str, int] = {}
+    for task_id in graphlib.TopologicalSorter(above).static_order():
+        depths[task_id] = max((depths[each] + 1 for each in above[task_id]), default=0)
+    return depths

@@ -1,13 +1,14 @@
 """`watch(dag)`: the graph of a DAG that changes colour while `dag.test()` runs in another cell.
 
-A run of a DAG that nobody watches shows a bar while it takes long. Airflow's listeners run in the
+Each run shows a bar while it takes long. Airflow's listeners run in the
 notebook's own process and tell each change of a task. The states that no listener hears of, those
 of tasks that never ran, come from the DagRun when the cell ends.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -123,26 +124,27 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
 
 
 class RunBar:
-    """How far the run of one DAG is, in the cell that runs it.
+    """How far the run of one DAG is, and what it waits for, in the cell that runs it.
 
     Args:
-        ti: the first task instance of the run.
+        dag: the DAG.
         progress: where it is shown.
         patience: seconds before it is shown.
     """
 
-    def __init__(self, ti: Any, progress: Progress, patience: float) -> None:
-        self.run_id: str = ti.run_id
-        self._dag = ti.task.dag
+    def __init__(self, dag: Any, progress: Progress, patience: float) -> None:
+        self.dag = dag
+        self.waits = ""
         self._ended = 0
         self._over = threading.Event()
         # In a thread: a task that takes long changes nothing meanwhile.
         self._thread = threading.Thread(target=self._run, args=(progress, patience), daemon=True)
         self._thread.start()
 
-    def changed(self, state: str) -> None:
+    def changed(self, ti: Any, state: str) -> None:
         """Take a change of a task: count it when the task has ended."""
         self._ended += state in ("success", "failed", "skipped")
+        self.waits = f"'{ti.task_id}' waits for its trigger" if state == "deferred" else ""
 
     def end(self) -> None:
         """Take the bar away."""
@@ -154,16 +156,16 @@ class RunBar:
         with progress:
             while not self._over.wait(pause):
                 pause = min(pause, SECONDS_A_STEP)
-                total = max(len(self._dag.tasks), self._ended)  # mapped tasks have many instances
+                total = max(len(self.dag.tasks), self._ended)  # mapped tasks have many instances
                 text = (
-                    f"{self._dag.dag_id}: {self._ended} of {total} tasks have ended, "
-                    f"{time.monotonic() - begun:.0f} s"
+                    f"{self.dag.dag_id}: {self._ended} of {total} tasks have ended, "
+                    f"{time.monotonic() - begun:.0f} s\n{self.waits}"
                 )
-                progress.show(text, self._ended, total)
+                progress.show(text.rstrip(), self._ended, total)
 
 
 class Graphs:
-    """The graphs that are watched in this process, and the bar of a run that nobody watches.
+    """The graphs that are watched in this process, and the bar of the DAG that runs.
 
     Args:
         progress: makes what shows the bar.
@@ -175,6 +177,30 @@ class Graphs:
         self._watched: dict[str, Watched] = {}
         self._bar: RunBar | None = None
 
+    @contextmanager
+    def run(self, dag: Any) -> Iterator[None]:
+        """Show a bar while a DAG runs, where somebody looks."""
+        progress = self._progress()
+        if not progress.is_seen():
+            yield
+            return
+        self._bar = bar = RunBar(dag, progress, self._patience)
+        try:
+            yield
+        finally:
+            self._bar = None
+            bar.end()
+
+    def waits(self, what: str) -> None:
+        """Show what the run waits for; without a bar it is printed once."""
+        if self._bar:
+            self._bar.waits = what
+        elif what != self._told:
+            print(what)
+            self._told = what
+
+    _told = ""
+
     def watch(self, dag: Any) -> Watched:
         """Return the graph of a DAG, and follow its runs; a later one takes the place of this."""
         self._watched[dag.dag_id] = Watched(dag)
@@ -184,22 +210,13 @@ class Graphs:
         """Take a change of a task of any DAG."""
         if ti.dag_id in self._watched:
             self._watched[ti.dag_id].changed(ti, state)
-        elif (progress := self._progress()).is_seen():
-            if self._bar is None or self._bar.run_id != ti.run_id:
-                self._end_bar()
-                self._bar = RunBar(ti, progress, self._patience)
-            self._bar.changed(state)
+        if self._bar:
+            self._bar.changed(ti, state)
 
     def settle(self) -> None:
-        """Bring all graphs to what their DagRuns are, and end the bar; called after each cell."""
+        """Bring all graphs to what their DagRuns are; called after each cell."""
         for watched in self._watched.values():
             watched.settle()
-        self._end_bar()
-
-    def _end_bar(self) -> None:
-        if self._bar:
-            self._bar.end()
-            self._bar = None
 
 
 def watch(dag: Any) -> Watched:

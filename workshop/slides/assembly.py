@@ -139,16 +139,16 @@ class Builder:
     def _use(self, sources: dict[str, str], part: str) -> str:
         """Execute the file made of these parts; keep it, and its names, only if it runs."""
         folder, file = current()[DagFolder], assemble(sources)
-        names = execute(file, folder.folder / FILE_NAME, part, partial(_maker, sources))
-        folder.save(FILE_NAME, file.text)
+        with folder.saving(FILE_NAME, file.text) as path:
+            names, _ = execute(file, path, part, partial(_maker, sources))
         for name in self._names:
             self._namespace.pop(name, None)
         self._names = set(names)
         self._namespace.update(names)
-        dag = names.get("dag")
+        dag: Any = names.get("dag")
         return (
             f"{FILE_NAME} · {count(len(file.text.splitlines()), 'line')}"
-            f" · {count(len(dag.tasks), 'task') if dag else 'no DAG yet'}"
+            f" · {count(len(dag.tasks), 'task') if hasattr(dag, 'tasks') else 'no DAG yet'}"
         )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from workshop.ground import Problem
 from workshop.ground.cells import code_cells, parse_exercise, parse_slide
-from workshop.lab import TaskLogs, Warming, current
+from workshop.lab import Warming, current
 from workshop.lab.dagcell import magic as dag_magic
+from workshop.lab.dagcell import show_todays_names
 from workshop.lab.interrupts import show_interrupt
 from workshop.show import Graphs
 from workshop.slides.assembly import Builder
@@ -32,7 +33,6 @@ class Cells:
 
     def end(self, result: Any) -> None:
         """Take a cell that has ended; IPython calls this."""
-        current()[TaskLogs].release()
         current()[Graphs].settle()
         for observer in self.observers:
             observer(self.now)
@@ -52,10 +52,17 @@ def register(shell: Any) -> None:
         return
     session.put(Builder(shell.user_ns))
     load_ipython_extension(shell)
-    shell.set_custom_exc((KeyboardInterrupt,), show_interrupt)
+    shell.set_custom_exc((KeyboardInterrupt, ImportError), _show_error)
     cells = session[Cells]
     shell.events.register("pre_run_cell", cells.begin)
     shell.events.register("post_run_cell", cells.end)
+
+
+def _show_error(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+    """Show an interrupt, or an import; the arguments are those of IPython's `set_custom_exc`."""
+    if isinstance(error, ImportError):
+        show_todays_names(error)
+    show_interrupt(shell, kind, error, trace)
 
 
 def catch_up(slide: int) -> None:

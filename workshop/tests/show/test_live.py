@@ -8,7 +8,7 @@ import pytest
 
 from workshop import sandbox, show
 from workshop.ground import Problem
-from workshop.lab import TaskLogs, current
+from workshop.lab import Runs, TaskLogs, current
 from workshop.show import Graphs, Progress, live, watch
 from workshop.show.graphs import worst
 from workshop.slides import Builder
@@ -149,18 +149,18 @@ class Shown(Progress):
 @pytest.fixture
 def bar(lab: Any) -> Iterator[Callable[[float], list[str]]]:
     """Return a function that gives runs a bar after some seconds, and what it shows."""
-    session, logs, before = current(), current()[TaskLogs], current()[Graphs]
+    session, logs, runs = current(), current()[TaskLogs], current()[Runs]
+    before = session[Graphs]
 
     def show_after(patience: float) -> list[str]:
         texts: list[str] = []
         graphs = session.put(Graphs(lambda: Shown(texts), patience))
-        logs.observers[:] = [graphs.changed]
+        logs.observers[:], runs.around[:] = [graphs.changed], [graphs.run]
         return texts
 
     yield show_after
-    current()[Graphs].settle()
     session.put(before)
-    logs.observers[:] = [before.changed]
+    logs.observers[:], runs.around[:] = [before.changed], [before.run]
 
 
 def test_a_long_run_that_nobody_watches_shows_how_far_it_is(whole: Any, bar: Any) -> None:
@@ -168,7 +168,6 @@ def test_a_long_run_that_nobody_watches_shows_how_far_it_is(whole: Any, bar: Any
     sandbox.enter("talk")
     for _ in range(2):
         whole.test()
-        current()[Graphs].settle()
         line = r"(\d) of 7: gcp_spy: \1 of 7 tasks have ended, \d+ s"
         counts = [int(re.fullmatch(line, text)[1]) for text in shown]  # type: ignore[index]
         assert counts == sorted(counts)
@@ -180,5 +179,4 @@ def test_a_short_run_shows_no_bar(whole: Any, bar: Any) -> None:
     shown = bar(3600.0)
     sandbox.enter("talk")
     whole.test()
-    current()[Graphs].settle()
     assert shown == []

@@ -1,0 +1,354 @@
+"""DAGs in plain cells and in `%%dag` cells: they behave as the same file does with bare Airflow."""
+
+import asyncio
+import inspect
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from workshop import show
+from workshop.ground import Problem
+from workshop.lab import Runs, current, dagcell
+from workshop.slides import magics
+
+FRUIT = """\
+from airflow.sdk import DAG, task
+
+with DAG("fruit") as fruit:
+
+    @task
+    def apples():
+        return 3
+
+    @task
+    def pears(number):
+        print(number, "apples")
+        return number + 1
+
+    pears(apples())
+"""
+
+
+@pytest.fixture
+def cell(lab: Any) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Return a function that runs a cell in a shell of IPython, and returns the shell's names."""
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    magics.load_ipython_extension(shell)
+
+    def run(source: str) -> dict[str, Any]:
+        # As in a kernel: while a cell runs, an event loop runs.
+        async def within() -> None:
+            shell.run_cell(source, store_history=True).raise_error()
+
+        asyncio.run(within())
+        names: dict[str, Any] = shell.user_ns
+        return names
+
+    yield run
+    InteractiveShell.clear_instance()
+
+
+def source_of(dag: Any) -> str:
+    from airflow.models.dagcode import DagCode
+
+    return str(DagCode.get_latest_dagcode(dag.dag_id).source_code)
+
+
+def versions_of(dag: Any) -> int:
+    from airflow.models.dag_version import DagVersion
+
+    return int(DagVersion.get_latest_version(dag.dag_id).version_number)
+
+
+# --- a plain cell
+
+
+def test_a_dag_in_a_plain_cell_runs_and_everything_works_on_it(cell: Any, capsys: Any) -> None:
+    names = cell(FRUIT + "\nrun = fruit.test()\n")
+    run = names["run"]
+    assert run.state == "success"
+    assert repr(show.draw(run)).startswith("fruit [success]\n")
+    assert list(show.tasks(run)["state"]) == ["success", "success"]
+    assert dict(zip(show.xcoms(run)["task"], show.xcoms(run)["value"], strict=True)) == {
+        "apples": 3, "pears": 4,
+    }  # fmt: skip
+    show.logs(run, "pears")
+    assert "info    3 apples\n" in capsys.readouterr().out
+    assert show.watch(names["fruit"]).stored_text == repr(show.draw(names["fruit"]))
+    assert source_of(names["fruit"]) == FRUIT + "\nrun = fruit.test()\n"
+
+
+def test_a_changed_cell_is_a_new_version_and_its_source_is_stored(cell: Any) -> None:
+    fruit = cell(FRUIT)["fruit"]
+    assert fruit.test().state == "success"
+    first = versions_of(fruit)
+    fruit.test()
+    assert versions_of(fruit) == first
+    changed = FRUIT.replace(
+        "pears(apples())", "pears(apples()) >> pears.override(task_id='more')(1)"
+    )
+    fruit = cell(changed)["fruit"]
+    run = fruit.test()
+    assert versions_of(fruit) == first + 1
+    assert source_of(fruit) == changed
+    assert list(show.tasks(run)["task"]) == ["apples", "more", "pears"]
+
+
+def test_two_dags_in_a_cell_one_under_a_decorator_and_one_that_a_function_makes(cell: Any) -> None:
+    names = cell(
+        "from airflow.sdk import dag, task\n@task\ndef two():\n    return 2\n"
+        "@dag\ndef left():\n    two()\n@dag\ndef right():\n    two()\n"
+        "a, b = left(), right()"
+    )
+    assert [names["a"].test().state, names["b"].test().state] == ["success", "success"]
+    cell(
+        "from airflow.sdk import DAG\ndef make(name):\n    with DAG(name) as made:\n"
+        "        two()\n    return made"
+    )
+    made = cell("made = [make('of_may'), make('of_june')]")["made"]
+    assert [dag.test().state for dag in made] == ["success", "success"]
+
+
+def test_a_dag_of_a_module_beside_the_notebook_runs(cell: Any, work_in: Path) -> None:
+    (work_in / "beside_me.py").write_text(FRUIT)
+    cell("import sys\nsys.path.insert(0, '')\nfrom beside_me import fruit\nsys.path.pop(0)")
+    fruit = cell("run = fruit.test()")["fruit"]
+    assert source_of(fruit) == FRUIT
+
+
+def test_an_error_in_a_task_shows_the_learner_s_lines_alone(cell: Any, capsys: Any) -> None:
+    run = cell(
+        "from airflow.sdk import DAG, task\ndef deeper(x):\n    return 1 / x\n"
+        "with DAG('wrong') as wrong:\n    @task\n    def share():\n        deeper(0)\n"
+        "    share()\nrun = wrong.test()"
+    )["run"]
+    assert run.state == "failed"
+    show.logs(run)
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("error   ZeroDivisionError: division by zero")
+    assert lines[at + 1 : at + 3] == [
+        "error     a cell, line 7, in share: deeper(0)",
+        "error     a cell, line 3, in deeper: return 1 / x",
+    ]
+    assert "airflow" not in "".join(lines[at:])
+
+
+# --- a cell with %%dag
+
+
+def test_a_dag_runs_in_the_cell_that_writes_its_file(cell: Any, capsys: Any, lab: Any) -> None:
+    run = cell(f"%%dag fruit\n{FRUIT}run = fruit.test()\n")["run"]
+    assert run.state == "success"
+    assert "write .test() into another cell" in capsys.readouterr().out
+    names = cell("again = fruit.test()")
+    assert names["again"].state == "success"
+
+
+def test_what_stands_under_main_runs_last_and_not_when_airflow_reads_the_file(
+    cell: Any, capsys: Any
+) -> None:
+    main = "if __name__ == '__main__':\n    run = fruit.test()\n    print(run.state)\n"
+    cell(f"%%dag fruit\nprint('read')\n{FRUIT}{main}")
+    assert capsys.readouterr().out == "read\nfruit.py · 18 lines · fruit with 2 tasks\nsuccess\n"
+    cell("run = fruit.test()")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_cell_is_a_module(cell: Any, lab: Any) -> None:
+    names = cell(
+        "%%dag shapes\n"
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from pathlib import Path\n"
+        "from airflow.sdk import DAG, task\n"
+        "here = Path(__file__)\n"
+        "module = __name__\n"
+        "@dataclass\n"
+        "class Square:\n"
+        "    side: int\n"
+        "    def area(self) -> int:\n"
+        "        return self.side ** 2\n"
+        "with DAG('shapes') as shapes:\n"
+        "    @task\n"
+        "    def area():\n"
+        "        return Square(3).area()\n"
+        "    area()\n"
+        "twice = lambda x: 2 * x"
+    )
+    assert names["here"] == lab.dags / "shapes.py"
+    assert names["module"] == "shapes"
+    square = names["Square"](4)
+    assert pickle.loads(pickle.dumps(square)).area() == 16
+    assert inspect.getsource(names["Square"]).splitlines()[1] == "class Square:"
+    assert inspect.getsource(names["twice"]) == "twice = lambda x: 2 * x\n"
+    assert names["shapes"].test().state == "success"
+
+
+def test_a_name_of_another_module_stays_that_module_s(cell: Any) -> None:
+    import colorsys
+
+    names = cell(f"%%dag colorsys\nme = __name__\n{FRUIT}")
+    assert names["me"] == "dag_colorsys"
+    assert inspect.getmodule(colorsys.hls_to_rgb) is colorsys
+
+
+def test_a_cell_that_fails_leaves_the_module_before(cell: Any) -> None:
+    names = cell(f"%%dag fruit\nbasket = 1\n{FRUIT}")
+    with pytest.raises(ZeroDivisionError):
+        dagcell.write("fruit", f"basket = 2\n{FRUIT}1 / 0\n", {})
+    assert sys.modules["fruit"].basket == 1
+    assert inspect.getsource(names["pears"].function).startswith("    @task\n    def pears")
+
+
+@pytest.mark.parametrize(
+    ("source", "held"),
+    [
+        ("from airflow.sdk import dag\n@dag\ndef bare(): ...\nbare()\n", "my_dag = bare()"),
+        ("from airflow.sdk import DAG\nwith DAG('loose'): ...\n", "with DAG('loose') as my_dag:"),
+        ("from airflow.sdk import asset\n@asset(schedule=None)\ndef stock(): ...\n", ""),
+    ],
+)
+def test_a_dag_without_a_name_is_taken_as_airflow_takes_it(
+    lab: Any, source: str, held: str
+) -> None:
+    said = dagcell.write("unnamed", source, {})
+    assert ("To run it here, give it a name" in said) == bool(held)
+    assert said.endswith(held)
+
+
+def test_a_print_at_the_top_of_a_file_is_shown_once(cell: Any, capsys: Any) -> None:
+    cell(f"%%dag loud\nimport sys\nprint('read me')\nsys.stderr.write('and me')\n{FRUIT}")
+    capsys.readouterr()
+    cell(f"%%dag fruit\n{FRUIT}")
+    cell("fruit.test()")
+    said = capsys.readouterr()
+    assert "me" not in said.out + said.err
+
+
+# --- sentences
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("with DAG('d', schedule='each day') as d: ...", "The schedule 'each day' of the DAG 'd'"),
+        (
+            "@dag\ndef d(): ...",
+            r"'d' makes a DAG when it is called, and nobody calls it: add d\(\)",
+        ),
+        ("x = 3", r"write, for example, broken = DAG\('broken'\)"),
+    ],
+)
+def test_what_airflow_would_not_take_is_a_sentence(lab: Any, source: str, sentence: str) -> None:
+    imports = "from airflow.sdk import DAG, dag\n"
+    with pytest.raises(Problem, match=sentence):
+        dagcell.write("broken", imports + source, {})
+    assert not (lab.dags / "broken.py").exists()
+
+
+@pytest.mark.parametrize("conf", [None, {"size": "large"}])
+def test_params_that_are_missing_or_wrong_are_a_sentence(lab: Any, conf: Any) -> None:
+    names: dict[str, Any] = {}
+    dagcell.write(
+        "sized",
+        "from airflow.sdk import DAG, Param\n"
+        "sized = DAG('sized', params={'size': Param(type='integer')})\n",
+        names,
+    )
+    with pytest.raises(Problem, match=r"param size.*Give params their values") as told:
+        names["sized"].test(run_conf=conf)
+    assert "\n" not in str(told.value)
+    assert names["sized"].test(run_conf={"size": 3}).state == "success"
+
+
+def test_an_import_of_an_older_airflow_names_today_s(lab: Any) -> None:
+    old = "from airflow.operators.bash_operator import BashOperator\n"
+    with pytest.raises(ImportError) as raised:
+        dagcell.write("old", old, {})
+    lines = raised.value._render_traceback_()  # type: ignore[attr-defined]
+    assert any("airflow.providers.standard.operators.bash" in line for line in lines)
+    assert dagcell.todays_names(ImportError("x", name="nothing_of_airflow"), old) == []
+
+
+@pytest.mark.parametrize(("old", "new"), [('"fruit"', '"owoce_żółte"'), ("pears(", "grusze_ź(")])
+def test_ids_beyond_ascii_fail_with_airflow_s_reason_and_the_cure(
+    lab: Any, capsys: Any, old: str, new: str
+) -> None:
+    """When this is red, Airflow has mended it: take the sentence out."""
+    names: dict[str, Any] = {}
+    dagcell.write("fruit", FRUIT.replace(old, new), names)
+    run = names["fruit"].test()
+    assert run.state == "failed"
+    show.logs(run)
+    assert "dag_display_name and task_display_name may have them" in capsys.readouterr().out
+
+
+def test_a_run_that_would_never_end_ends_with_a_sentence(lab: Any) -> None:
+    import pendulum
+
+    names: dict[str, Any] = {}
+    dagcell.write(
+        "chained",
+        "import pendulum\nfrom airflow.sdk import DAG, task\n"
+        "start = pendulum.datetime(2018, 12, 1, tz='UTC')\n"
+        "with DAG('chained', start_date=start, schedule='@daily') as chained:\n"
+        "    @task(depends_on_past=True)\n    def link(ds=None):\n"
+        "        assert ds != '2018-12-01'\n    link()\n",
+        names,
+    )
+    days = [pendulum.datetime(2018, 12, day, tz="UTC") for day in (1, 2)]
+    assert names["chained"].test(logical_date=days[0]).state == "failed"
+    with pytest.raises(Problem, match=r"would never end: 'link' waits\. depends_on_past"):
+        names["chained"].test(logical_date=days[1])
+
+
+def test_a_person_s_answer_is_waited_for_in_words(lab: Any, capsys: Any) -> None:
+    names: dict[str, Any] = {}
+    dagcell.write(
+        "asks",
+        "from airflow.providers.standard.operators.hitl import ApprovalOperator\n"
+        "from airflow.sdk import DAG\n"
+        "with DAG('asks') as asks:\n    ApprovalOperator(task_id='ok', subject='Shall we?')\n",
+        names,
+    )
+    told: list[str] = []
+
+    def stop(what: str) -> None:
+        told.append(what)
+        raise Problem("enough")
+
+    current()[Runs].waits.insert(0, stop)
+    try:
+        with pytest.raises(Problem, match="enough"):
+            names["asks"].test()
+    finally:
+        current()[Runs].waits.remove(stop)
+    assert told == ["'ok' waits for a person, who answers in Airflow's UI"]
+
+
+def test_a_mapped_task_tries_again_at_once(lab: Any) -> None:
+    """Airflow's default delay of five minutes is not that of the settings, of a mapped task."""
+    names: dict[str, Any] = {}
+    dagcell.write(
+        "stubborn",
+        "from airflow.sdk import DAG, task\n"
+        "with DAG('stubborn') as stubborn:\n"
+        "    @task(retries=1)\n    def knock(door, ti=None):\n"
+        "        assert ti.try_number == 2\n"
+        "    knock.expand(door=[1, 2])\n",
+        names,
+    )
+    waits: list[str] = []
+    current()[Runs].waits.append(waits.append)
+    try:
+        run = names["stubborn"].test()
+    finally:
+        current()[Runs].waits.remove(waits.append)
+    assert list(show.tasks(run)["tries"]) == [2, 2] and run.state == "success"
+    assert waits == []
