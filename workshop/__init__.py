@@ -27,5 +27,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'workshop' has no attribute '{name}'")
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Know what `%load_ext workshop` means; IPython calls this."""
+    import_module("workshop.composition").load(shell)
+
+
 def __dir__() -> list[str]:
     return __all__

@@ -39,6 +39,8 @@ LETS_GO = {
     "Rescheduling task, marking task as UP_FOR_RESCHEDULE": "up_for_reschedule",
     "Pausing task as DEFERRED. ": "deferred",
 }
+# The server that tasks talk to: in production it has a process and a log of its own.
+SERVER = "airflow.api_fastapi."
 ONLY_ASCII = (
     "dag.test() cannot send ids with letters beyond ASCII, a limit of Airflow's own: "
     "dag_display_name and task_display_name may have them."
@@ -337,7 +339,8 @@ def capture_logs(
     import structlog
 
     def from_structlog(logger: Any, method: str, event: Any) -> Any:
-        if method != "debug":
+        of_server = str(getattr(logger, "name", "")).startswith(SERVER)
+        if method != "debug" and not of_server:
             level = "error" if method == "exception" else method
             keep(level, str(event.get("event", "")) + _cause(event.get("exc_info")))
         if state := LETS_GO.get(str(event.get("event"))):
@@ -645,8 +648,8 @@ def sentence(error: Exception) -> str:
     return ""
 
 
-def why_it_waits(dag_id: str) -> tuple[list[str], bool]:
-    """Return what the newest run of a DAG waits for, and whether that will never come.
+def why_it_waits(dag_id: str) -> dict[str, str]:
+    """Return what the newest run of a DAG waits for, and who ends that: time, a person or nobody.
 
     Args:
         dag_id: of a DAG of which `dag.test()` has nothing to run now.
@@ -659,7 +662,7 @@ def why_it_waits(dag_id: str) -> tuple[list[str], bool]:
     from airflow.utils.state import State, TaskInstanceState
     from sqlalchemy import orm, select
 
-    found: dict[str, bool] = {}
+    found: dict[str, str] = {}
     with orm.Session(settings.engine) as session:
         newest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(1)
         run = session.scalars(newest).one()
@@ -668,15 +671,17 @@ def why_it_waits(dag_id: str) -> tuple[list[str], bool]:
             if ti.state in State.finished or dag is None:
                 continue
             if ti.state == TaskInstanceState.AWAITING_INPUT:
-                found[f"'{ti.task_id}' waits for a person, who answers in Airflow's UI"] = False
+                found[f"'{ti.task_id}' waits for a person, who answers in Airflow's UI"] = (
+                    "a person"
+                )
                 continue
             ti.task = dag.get_task(ti.task_id)
             for status in ti.get_failed_dep_statuses(session=session):
                 if status.dep_name != TriggerRuleDep.NAME:
                     told = f"'{ti.task_id}' waits. {status.reason.rstrip('.')}"
-                    found[told] = status.dep_name == PrevDagrunDep.NAME
+                    found[told] = "nobody" if status.dep_name == PrevDagrunDep.NAME else "time"
         session.rollback()
-    return list(found), bool(found) and all(found.values())
+    return found
 
 
 def first_ticks(dag: Any, count: int) -> list[Any]:

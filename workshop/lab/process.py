@@ -115,11 +115,13 @@ def _text(stream: Any) -> io.TextIOWrapper:
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Put back what a task changes: folder, environment, signals, locale and logging."""
+    """Put back what a task changes: folder, signals, locale and logging.
+
+    Not the environment: bare `dag.test()` keeps it too, and `fault()` in a task has to stay.
+    """
     with ExitStack() as stack:
         with suppress(FileNotFoundError):  # the folder is gone already
             stack.callback(_into, Path.cwd())
-        stack.callback(_set_environment, dict(os.environ))
         stack.callback(locale.setlocale, locale.LC_ALL, locale.setlocale(locale.LC_ALL))
         stack.callback(set_loggers, loggers())
         if threading.current_thread() is threading.main_thread():
@@ -130,14 +132,6 @@ def put_back() -> Iterator[None]:
 def _into(folder: Path) -> None:
     with suppress(OSError):  # it went meanwhile
         os.chdir(folder)
-
-
-def _set_environment(before: dict[str, str]) -> None:
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    for name, value in before.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
 
 
 def signal_handlers() -> dict[int, Any]:

@@ -16,7 +16,8 @@ class Runs:
 
     def __init__(self) -> None:
         self.around: list[Callable[[Any], AbstractContextManager[None]]] = []  # gets the DAG
-        self.waits: list[Callable[[str], None]] = []  # gets a sentence, each second
+        # They get a sentence, each second, and whether time alone will end that.
+        self.waits: list[Callable[[str, bool], None]] = []
         self._dag_id = ""  # of the DAG that runs
 
     @contextmanager
@@ -54,11 +55,12 @@ class Runs:
         Raises:
             Problem: it would wait for ever.
         """
-        reasons, hopeless = inside.why_it_waits(self._dag_id)
-        if hopeless:
+        reasons = inside.why_it_waits(self._dag_id)
+        enders = set(reasons.values())
+        if enders == {"nobody"}:
             raise Problem(f"The run of '{self._dag_id}' would never end: {'; '.join(reasons)}.")
         for told in self.waits:
-            told("; ".join(reasons))
+            told("; ".join(reasons), "time" in enders)
 
 
 def run_of(dag: Any) -> AbstractContextManager[None]:

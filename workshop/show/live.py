@@ -176,6 +176,7 @@ class Graphs:
         self._progress, self._patience = progress, patience
         self._watched: dict[str, Watched] = {}
         self._bar: RunBar | None = None
+        self._told = ""
 
     @contextmanager
     def run(self, dag: Any) -> Iterator[None]:
@@ -191,15 +192,13 @@ class Graphs:
             self._bar = None
             bar.end()
 
-    def waits(self, what: str) -> None:
-        """Show what the run waits for; without a bar it is printed once."""
+    def waits(self, what: str, ends: bool) -> None:
+        """Show what the run waits for; without a bar say it once, unless time alone ends it."""
         if self._bar:
             self._bar.waits = what
-        elif what != self._told:
+        elif not ends and what != self._told:
             print(what)
             self._told = what
-
-    _told = ""
 
     def watch(self, dag: Any) -> Watched:
         """Return the graph of a DAG, and follow its runs; a later one takes the place of this."""

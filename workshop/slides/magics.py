@@ -46,14 +46,18 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def register(shell: Any) -> None:
-    """Give a notebook its magics, once, and watch its cells."""
+    """Give a notebook the magics of the talk, once."""
     session = current()
-    if session.find(Builder):
-        return
-    session.put(Builder(shell.user_ns))
-    load_ipython_extension(shell)
+    if not session.find(Builder):
+        session.put(Builder(shell.user_ns))
+        load_ipython_extension(shell)
+
+
+def follow(shell: Any) -> None:
+    """Follow the cells of a notebook, with or without the talk, and know `%%dag`; call once."""
+    shell.register_magic_function(dag_magic, "cell", "dag")
     shell.set_custom_exc((KeyboardInterrupt, ImportError), _show_error)
-    cells = session[Cells]
+    cells = current()[Cells]
     shell.events.register("pre_run_cell", cells.begin)
     shell.events.register("post_run_cell", cells.end)
 

@@ -319,8 +319,9 @@ def test_a_person_s_answer_is_waited_for_in_words(lab: Any, capsys: Any) -> None
     )
     told: list[str] = []
 
-    def stop(what: str) -> None:
+    def stop(what: str, ends: bool) -> None:
         told.append(what)
+        assert not ends
         raise Problem("enough")
 
     current()[Runs].waits.insert(0, stop)
@@ -345,10 +346,14 @@ def test_a_mapped_task_tries_again_at_once(lab: Any) -> None:
         names,
     )
     waits: list[str] = []
-    current()[Runs].waits.append(waits.append)
+
+    def wait(what: str, ends: bool) -> None:
+        waits.append(what)
+
+    current()[Runs].waits.append(wait)
     try:
         run = names["stubborn"].test()
     finally:
-        current()[Runs].waits.remove(waits.append)
+        current()[Runs].waits.remove(wait)
     assert list(show.tasks(run)["tries"]) == [2, 2] and run.state == "success"
     assert waits == []

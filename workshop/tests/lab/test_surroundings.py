@@ -1,6 +1,7 @@
 """Bad surroundings: one clear sentence, no hang, nothing lost."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,7 @@ class Kernel:
         def keep(message: dict[str, Any]) -> None:
             content = message["content"]
             shown.append(content.get("text", "") + "\n".join(content.get("traceback", [])))
+            shown.append(content.get("data", {}).get("text/plain", ""))
 
         self.client.execute_interactive(code, output_hook=keep, timeout=600)
         return "".join(shown)
@@ -189,6 +191,34 @@ def test_an_interrupt_ends_a_command_that_its_operator_does_not_know(kernel: Ker
     )
     assert "the task 't' was stopped" in kernel.run("run = dag.test()")
     assert sleepers() == 0
+
+
+def test_the_readme_s_four_cells_work_in_a_notebook_of_one_s_own(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    own = readme.partition("## In a notebook of your own")[2].partition("\n## ")[0]
+    cells = re.findall(r"```python\n(.*?)```", own, re.DOTALL)
+    kernel = Kernel(
+        tmp_path, AIRFLOW_VAR_COLOUR="green", AIRFLOW__CORE__EXECUTOR="no.such.Executor"
+    )
+    try:
+        shown = [kernel.run(cell) for cell in cells]
+        assert len(shown) == 4
+        assert shown[0].startswith("This notebook has an Airflow of its own")
+        assert "mine [success]" in shown[3]
+        asked = "print([name for name in os.environ if name.startswith(('GCPSPY', 'AIRFLOW_V'))])"
+        assert kernel.run(f"import os\n{asked}") == "['AIRFLOW_VAR_COLOUR']\n"
+        assert (
+            kernel.run("import shutil\nprint('gcp_spy-' in str(shutil.which('gcloud')))")
+            == "False\n"
+        )
+        assert "again.py · 2 lines" in kernel.run(
+            "%%dag again\nfrom airflow.sdk import DAG\nd = DAG('d')"
+        )
+        assert kernel.run("from workshop import start\nstart()").startswith("Sandbox")
+        assert kernel.run("%%slide 22 imports\nx = 1").startswith("gcp_spy.py")
+    finally:
+        kernel.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_endless_loop_in_a_part_ends_with_an_interrupt(kernel: Kernel, tmp_path: Path) -> None:

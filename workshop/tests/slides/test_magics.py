@@ -41,6 +41,7 @@ def session(lab: Any, monkeypatch: Any) -> Session:
 
 @pytest.fixture
 def notebook(shell: Any, session: Session) -> Any:
+    magics.follow(shell)
     magics.register(shell)
     return shell
 
@@ -96,11 +97,11 @@ def test_an_interrupt_is_shown_by_the_workbook(
 ) -> None:
     shown = []
 
-    def show(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+    def show(shell: Any, kind: Any, error: Any, trace: Any) -> None:
         shown.append(kind)
 
     monkeypatch.setattr(magics, "show_interrupt", show)
-    magics.register(shell)
+    magics.follow(shell)
     shell.run_cell("raise KeyboardInterrupt")
     assert shown == [KeyboardInterrupt]
 
@@ -117,14 +118,24 @@ def test_a_command_waits_until_airflow_is_warm(
     assert waited == cells
 
 
-def test_the_end_of_a_cell_prints_its_tasks_and_settles_its_graphs(
+def test_an_import_of_an_older_airflow_names_today_s_in_any_cell(
+    notebook: Any, capsys: Any
+) -> None:
+    notebook.run_cell("from airflow.operators.python_operator import PythonOperator")
+    said = capsys.readouterr().out
+    assert "PythonOperator` from `airflow.providers.standard.operators.python`" in said
+    assert "Traceback" not in said
+    notebook.run_cell("import nothing_of_airflow")
+    assert "Traceback" in capsys.readouterr().out
+
+
+def test_the_end_of_a_cell_settles_its_graphs(
     notebook: Any, session: Session, monkeypatch: Any
 ) -> None:
     ended = []
-    monkeypatch.setattr(session[TaskLogs], "release", lambda: ended.append("logs"))
     monkeypatch.setattr(session[Graphs], "settle", lambda: ended.append("graphs"))
     notebook.run_cell("1 / 1")
-    assert ended == ["logs", "graphs"]
+    assert ended == ["graphs"]
 
 
 def test_what_is_stored_for_the_cell_before_is_shown(
