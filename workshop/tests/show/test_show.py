@@ -1,6 +1,7 @@
 """Pictures, tables and logs of a DagRun."""
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import graphviz
@@ -242,6 +243,78 @@ def test_xcoms(built: tuple[Any, Any]) -> None:
     row = frame.set_index("task").loc["gcp_service_list_instances_sql"]
     assert row["value"] == "orders-db orders-db-replica reporting-pg"
     assert (row["key"], row["type"], row["bytes"]) == ("return_value", "str", 42)
+
+
+KINDS = """\
+import dataclasses
+import datetime
+from airflow.sdk import DAG, task
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+@dataclasses.dataclass
+class Gone:
+    x: int
+
+Gone.__module__ = "airflow.gone"  # Airflow's own may be loaded, but this is not there
+
+with DAG("kinds") as kinds:
+    @task
+    def found(what):
+        return {
+            "tuple": (1, "a"),
+            "set": {1},
+            "time": datetime.datetime(2018, 12, 1, tzinfo=datetime.timezone.utc),
+            "nested": {"pair": [(1, 2)]},
+            "own": (1, Point(2)),
+            "gone": Gone(3),
+        }[what]
+
+    for what in ("tuple", "set", "time", "nested", "own", "gone"):
+        found.override(task_id=what)(what)
+"""
+
+
+def test_xcoms_have_their_python_types(lab: Any) -> None:
+    names: dict[str, Any] = {}
+    write("kinds", KINDS, names)
+    frame = show.xcoms(names["kinds"].test()).set_index("task")
+    kept = frame["value"]
+    assert kept["tuple"] == (1, "a") and frame["type"]["tuple"] == "tuple"
+    assert kept["set"] == {1}
+    assert kept["time"] == pd.Timestamp("2018-12-01", tz="UTC")
+    assert frame["type"]["time"] == "datetime"
+    assert kept["nested"] == {"pair": [(1, 2)]}
+    assert frame["bytes"]["tuple"] == 75, "as stored"
+    stored = kept["own"]["__data__"][1]
+    assert stored["__classname__"].endswith(".Point") and stored["__data__"] == {"x": 2}
+    assert kept["gone"]["__data__"] == {"x": 3}
+    assert frame["type"]["own"] == frame["type"]["gone"] == "dict", "it cannot be loaded"
+
+
+def test_a_task_that_is_not_there_is_one_sentence(built: tuple[Any, Any], capsys: Any) -> None:
+    with pytest.raises(Problem, match=r"no task 'send_emial'\. Did you mean 'send_email'\?"):
+        show.logs(built[1], "send_emial")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_task_that_logged_nothing_says_so(lab: Any, capsys: Any) -> None:
+    names: dict[str, Any] = {}
+    write("mapped", MAPPED, names)
+    run = names["mapped"].test()
+    capsys.readouterr()
+    show.logs(run, "after")
+    assert capsys.readouterr().out == "The task after logged nothing in this notebook.\n"
+
+
+def test_a_run_of_another_airflow_logged_nothing_here(lab: Any, capsys: Any) -> None:
+    run = SimpleNamespace(dag_id="gcp_spy", run_id="of a cluster")
+    show.logs(run)
+    assert capsys.readouterr().out == "No task logged anything in this notebook.\n"
+    show.logs(run, "send_email")
+    assert capsys.readouterr().out == "The task send_email logged nothing in this notebook.\n"
 
 
 def test_logs_hold_no_times_and_no_folders(built: tuple[Any, Any], capsys: Any, lab: Any) -> None:
