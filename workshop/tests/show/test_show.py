@@ -347,15 +347,6 @@ def test_a_task_that_fails_in_its_template_logs_its_reason(dag_with: Any, capsys
     assert "ZeroDivisionError" in capsys.readouterr().out
 
 
-def test_a_figure_has_its_bars_as_text() -> None:
-    bill = pd.Series({"Compute Engine": 208.05, "Spanner": 2628.0})
-    figure = show.figure(bill.plot.barh(), "What it costs")
-    assert repr(figure) == "What it costs\n  Compute Engine: 208.05\n  Spanner: 2628"
-    assert 'alt="What it costs"' in figure._repr_html_()
-    again = show.figure(bill.plot.barh(), "What it costs")
-    assert again.svg == figure.svg
-
-
 def test_what_is_no_run_is_one_sentence(built: tuple[Any, Any]) -> None:
     for look in (show.draw, show.tasks, show.xcoms, show.logs):
         with pytest.raises(Problem, match="not a NoneType"):
