@@ -22,7 +22,7 @@ from workshop.ground.cells import code_cells, is_solution, read_attempts
 from workshop.ground.learner import note_solved, solved
 from workshop.lab import TaskLogs, current
 from workshop.sandbox import faults_now, gcloud, visit
-from workshop.show import tasks, xcoms
+from workshop.show import states, tasks, xcoms
 from workshop.slides import Builder, Cells
 
 SERVICES = [name for name, service in gcloud.SERVICES.items() if service.in_talk]
@@ -226,9 +226,8 @@ class Ran:
         logs = current()[TaskLogs]
         with visit(world) as box:
             run = dag.test(**options)
-            self.tasks, kept = tasks(run), xcoms(run)
+            self.tasks, self.states, kept = tasks(run), states(run), xcoms(run)
             self.messages, self.mails = list(box.slack.messages), list(box.mail.mails)
-        self.states = {row.task: row.state for row in self.tasks.itertuples()}
         self.xcoms = {(row.task, row.key): row.value for row in kept.itertuples()}
         self.last_errors = {
             task: logs.plain(message).rstrip(".")

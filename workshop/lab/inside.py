@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from functools import wraps
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,15 +68,35 @@ def task_instances(run: Any) -> "DataFrame":
 
 
 def xcoms(run: Any) -> "DataFrame":
-    """Return the XComs of a DagRun, sorted: task, map_index, key and value.
+    """Return the XComs of a DagRun, sorted.
 
     Args:
         run: anything with a dag_id and a run_id.
+
+    Returns:
+        task, map_index, key, value, and what the database holds of it: stored, which is JSON.
     """
+    import pandas as pd
     from airflow.models.xcom import XComModel as X
 
-    columns = {"task": X.task_id, "map_index": X.map_index, "key": X.key, "value": X.value}
-    return _read(columns, of=(X, run), order=(X.task_id, X.map_index, X.key))
+    columns = {"task": X.task_id, "map_index": X.map_index, "key": X.key, "stored": X.value}
+    frame = _read(columns, of=(X, run), order=(X.task_id, X.map_index, X.key))
+    values = pd.Series([_loaded(stored) for stored in frame["stored"]], dtype=object)
+    frame.insert(3, "value", values)
+    return frame
+
+
+def _loaded(stored: Any) -> Any:
+    """Return an XCom as a task gets it, or as it is stored where Airflow cannot load it.
+
+    It loads no class that is not allowed, and none that is no longer there.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    try:
+        return XCom.deserialize_value(SimpleNamespace(value=stored))
+    except Exception:
+        return stored
 
 
 def run_state(run: Any) -> str:
@@ -112,8 +132,8 @@ def _read(columns: dict[str, Any], *, of: Any = None, order: Any = ()) -> "DataF
     with orm.Session(settings.engine) as session:
         rows = session.execute(query.where(*_is_of(*of)) if of else query).all()
     frame = pd.DataFrame(rows, columns=list(columns))
-    if "value" in columns:  # whatever Python type each value has
-        frame["value"] = pd.Series([row.value for row in rows], dtype=object)
+    if "stored" in columns:  # whatever Python type each value has
+        frame["stored"] = pd.Series([row.stored for row in rows], dtype=object)
     return frame
 
 

@@ -1,7 +1,6 @@
 """The graph of a DAG or of a DagRun, a grid of states, a graph of one's own."""
 
 import html
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import graphviz
 import pandas as pd
 
 from workshop.ground import Problem
-from workshop.show.pictures import Picture, render
+from workshop.show.pictures import Picture, parse, render
 from workshop.show.tables import tasks
 
 # Airflow's own state colours (airflow.utils.state.State.state_color), lightened behind the text;
@@ -28,6 +27,11 @@ STATE_COLORS = {
     "deferred": "#9370db",
     "removed": "#d3d3d3",
 }
+# Airflow's own order (state_priority, behind its grid): the first of them stands for several.
+PRIORITY = (
+    "failed", "upstream_failed", "up_for_retry", "up_for_reschedule", "running", "restarting",
+    "deferred", "awaiting_input", "queued", "scheduled", None, "success", "skipped", "removed",
+)  # fmt: skip
 PLAIN = "#8c8c8c"
 INK = "#1b1b1b"
 FONT = {"fontname": "Helvetica,Arial,sans-serif", "fontcolor": INK}
@@ -54,20 +58,19 @@ def draw(what: Any, *, fold: bool = False) -> Picture:
     is_run = hasattr(what, "run_id")
     if not is_run and not hasattr(what, "tasks"):
         raise Problem(f"draw() shows a DAG or a DagRun, not a {type(what).__name__}.")
-    states, dag = (_states(what), what.dag) if is_run else ({}, what)
+    of_tasks, dag = (states(what), what.dag) if is_run else ({}, what)
     nodes, edges = layout(dag, fold=fold)
-    small = {name: [node.kind] for name, node in nodes.items()}
-    named = []
-    for name, node in nodes.items():
-        state = worst(states.get(task) for task in node.tasks)
-        small[name][0] += f" · {state}" if state else ""
-        named.append(f"  {name}{_behind(state)}")
-    colors = {name: worst(states.get(task) for task in nodes[name].tasks) for name in nodes}
+    of_boxes = {name: worst(of_tasks.get(task) for task in nodes[name].tasks) for name in nodes}
+    small = {
+        name: [node.kind + (f" · {of_boxes[name]}" if of_boxes[name] else "")]
+        for name, node in nodes.items()
+    }
+    named = [f"  {name}{_behind(state)}" for name, state in of_boxes.items()]
     arrows = [f"  {above} -> {below}" for above, below in edges]
     title = f"{dag.dag_id}{_behind(getattr(what, 'state', None))}"
     text = "\n".join([title, "tasks", *named, *(["edges", *arrows] if arrows else [])])
     alt = f"Graph of the DAG {title}: {len(nodes)} tasks, {len(edges)} dependencies"
-    return Picture(render(source(dag, nodes, edges, small, colors)), text, alt)
+    return Picture(render(source(dag, nodes, edges, small, of_boxes)), text, alt)
 
 
 MARKS = {"success": "✓", "failed": "✗", "upstream_failed": "▲", "skipped": "–"}
@@ -75,14 +78,14 @@ MARKS = {"success": "✓", "failed": "✗", "upstream_failed": "▲", "skipped":
 
 def _grid(states: pd.DataFrame) -> Picture:
     """Return a grid: a row for each task, a column for each run, a coloured square for a state."""
-    step, left = 30, 16 + 8 * max(len(str(task)) for task in states.index)
+    step, left = 30, 16 + 8 * max((len(str(task)) for task in states.index), default=0)
     parts = []
-    for column, run in enumerate(states.columns):
+    for column, (run, squares) in enumerate(states.items()):
         x = left + column * step
         parts.append(
             f'<text x="{x + 11}" y="16" text-anchor="middle">{html.escape(str(run))}</text>'
         )
-        for row, state in enumerate(states[run]):
+        for row, state in enumerate(squares):
             color = STATE_COLORS.get(state, PLAIN)
             y = 26 + row * step
             parts.append(
@@ -101,17 +104,26 @@ def _grid(states: pd.DataFrame) -> Picture:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-size="14" '
         f'font-family="Helvetica,Arial,sans-serif" fill="{INK}">{"".join(parts)}</svg>'
     )
-    alt = f"Grid of {len(states)} tasks and {len(states.columns)} runs: {', '.join(found)}"
+    alt = f"Grid of {len(states)} tasks and {len(states.columns)} runs"
+    alt += f": {', '.join(found)}" if found else ""
     return Picture(svg, states.to_string(), alt)
 
 
 def _diagram(graph: graphviz.Digraph) -> Picture:
-    """Return a graph of one's own in the looks of the others; states have their colours."""
-    words = set(re.findall(r"\w+", "".join(graph.body)))
-    styled = graphviz.Digraph(graph.name, graph_attr=GRAPH, node_attr=NODE, edge_attr=EDGE)
-    for state in [state for state in STATE_COLORS if state in words]:
-        styled.node(state, color=STATE_COLORS[state], fillcolor=f"{STATE_COLORS[state]}22")
-    styled.body += graph.body
+    """Return a graph of one's own in the looks of the others, where it has none of its own.
+
+    A node that is named as a state has the state's colours.
+    """
+    own = parse(graph.source)
+    styled = graph.copy()
+    styled.graph_attr = GRAPH | graph.graph_attr
+    styled.node_attr = NODE | graph.node_attr
+    styled.edge_attr = EDGE | graph.edge_attr
+    for state in [state for state in STATE_COLORS if own.has_node(state)]:
+        looks = {"color": STATE_COLORS[state], "fillcolor": f"{STATE_COLORS[state]}22"}
+        given = own.get_node(state).attr
+        # Last, where the node is there already: a subgraph shapes only what begins in it.
+        styled.node(state, **{name: look for name, look in looks.items() if not given[name]})
     lines = [line.strip() for line in graph.body]
     return Picture(render(styled.source), "\n".join(lines), f"Graph: {'; '.join(lines)}")
 
@@ -158,11 +170,23 @@ def _group_of(task: Any) -> str | None:
 
 
 def worst(states: Iterable[str | None]) -> str | None:
-    """Return the state that stands for several: what failed first, then what is not yet done."""
+    """Return the state that stands for several, as in Airflow's grid; None: no state yet."""
     found = set(states)
-    order = ["failed", "upstream_failed", "up_for_retry", "running", None]
-    rest = [state for state in STATE_COLORS if state not in (*order, "success")]
-    return next((state for state in [*order, *rest] if state in found), "success")
+    return next((state for state in PRIORITY if state in found), None)
+
+
+def states(run: Any) -> dict[str, str | None]:
+    """Return the state of each task of a DagRun, sorted; of a mapped task, of all its instances.
+
+    Args:
+        run: the DagRun that `dag.test()` returned.
+    """
+    instances: dict[str, list[str | None]] = {}
+    for row in tasks(run).itertuples():
+        # Where a task has no state yet, pandas has a number that is none.
+        state = row.state if isinstance(row.state, str) else None
+        instances.setdefault(str(row.task), []).append(state)
+    return {task: worst(of_task) for task, of_task in instances.items()}
 
 
 def source(
@@ -192,8 +216,3 @@ def source(
 
 def _behind(state: str | None) -> str:
     return f" [{state}]" if state else ""
-
-
-def _states(run: Any) -> dict[str, str]:
-    frame = tasks(run)
-    return dict(zip(frame["task"], frame["state"], strict=True))

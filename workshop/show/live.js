@@ -9,14 +9,11 @@ function initialize({ model }) {
   });
 }
 
-const ORDER = ["failed", "upstream_failed", "up_for_retry", "running", undefined];
-
 function known(model, box) {
   const tasks = model.get("tasks");
   const inside = model.get("boxes")[box] ?? [box];
-  const states = inside.map((task) => tasks[task]?.state);
-  const leading = ORDER.find((state) => states.includes(state));
-  const state = ORDER.some((one) => states.includes(one)) ? leading : states[0];
+  const states = inside.map((task) => tasks[task]?.state ?? null); // null: no state yet
+  const state = model.get("order").find((one) => states.includes(one));
   return { inside, tasks, state };
 }
 

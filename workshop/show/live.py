@@ -18,10 +18,10 @@ import traitlets
 
 from workshop.ground import Problem
 from workshop.lab import TaskLogs, current, inside
-from workshop.show.graphs import STATE_COLORS, draw, layout, source, worst
+from workshop.show.graphs import PRIORITY, STATE_COLORS, draw, layout, source, states, worst
 from workshop.show.pictures import render
 from workshop.show.progress import SECONDS_A_STEP, Progress
-from workshop.show.tables import tasks, xcoms
+from workshop.show.tables import xcoms
 
 LAST_LINES = 12
 LONGEST = 400  # characters of a log line or an XCom that travel to the browser
@@ -50,6 +50,7 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
     tasks = traitlets.Dict().tag(sync=True)  # what is known of each task
     run = traitlets.Unicode("").tag(sync=True)  # the state of the DagRun
     colors = traitlets.Dict(STATE_COLORS).tag(sync=True)
+    order = traitlets.List(list(PRIORITY)).tag(sync=True)  # which state stands for several
 
     def __init__(self, dag: Any) -> None:
         super().__init__()
@@ -115,10 +116,8 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
             return
         run = SimpleNamespace(dag_id=self.dag_id, run_id=self.run_id)
         known = {name: dict(values) for name, values in self.tasks.items()}
-        frame = tasks(run)
-        for task in frame["task"].unique():
-            state = worst(frame[frame["task"] == task]["state"])
-            known.setdefault(str(task), {"tries": 0})["state"] = state
+        for task, state in states(run).items():
+            known.setdefault(task, {"tries": 0})["state"] = state
         self.tasks = known
         self.run = inside.run_state(run)
 

@@ -29,8 +29,13 @@ class Picture:
 
 def render(graph: str) -> str:
     """Return Graphviz source as SVG, drawn in this process by the engine inside pygraphviz."""
-    svg: bytes = _engine().AGraph(string=graph).draw(format="svg", prog="dot")
+    svg: bytes = parse(graph).draw(format="svg", prog="dot")
     return re.sub(r'<g id="node.*?</g>', _centred, svg.decode(), flags=re.DOTALL)
+
+
+def parse(graph: str) -> Any:
+    """Return Graphviz source as a graph of pygraphviz."""
+    return _engine().AGraph(string=graph)
 
 
 @cache

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from workshop.ground import Problem
+from workshop.ground import Problem, known
 from workshop.lab import TaskLogs, current, inside
 
 
@@ -26,12 +26,13 @@ def xcoms(run: Any) -> pd.DataFrame:
     Args:
         run: the DagRun that `dag.test()` returned.
 
-    The size is in bytes, as stored: JSON text in the metadata database.
+    The size is in bytes, as stored: JSON text in the metadata database. A value of a class that
+    Airflow does not load is shown as stored too.
     """
     frame = inside.xcoms(_run(run))
     frame["type"] = [type(value).__name__ for value in frame["value"]]
-    frame["bytes"] = [len(json.dumps(value).encode()) for value in frame["value"]]
-    return _without_index(frame)
+    frame["bytes"] = [len(json.dumps(stored).encode()) for stored in frame["stored"]]
+    return _without_index(frame.drop(columns="stored"))
 
 
 def changes(run: Any) -> pd.DataFrame:
@@ -75,10 +76,21 @@ def logs(run: Any, task_id: str | None = None) -> None:
     Args:
         run: the DagRun that `dag.test()` returned.
         task_id: only this task.
+
+    Raises:
+        Problem: the run has no such task; the sentence names the nearest.
     """
     kept = current()[TaskLogs]
-    for (_, task, map_index, tries), lines in kept.of_run(_run(run).run_id).items():
-        if task_id in (None, task):
-            index = "" if map_index == -1 else f", index {map_index}"
-            print(f"── {task}{index}, try {tries}")
-            print("\n".join(f"{level:8}{kept.plain(message)}" for level, message in lines))
+    found = kept.of_run(_run(run).run_id)
+    if task_id is not None:
+        found = {key: lines for key, lines in found.items() if key[1] == task_id}
+        there = list(dict.fromkeys(inside.task_instances(run)["task"]))
+        if there and not found:  # a run of a cluster has no tasks in this notebook
+            known(task_id, there, "task")
+    if not found:
+        nothing = f"The task {task_id} logged nothing" if task_id else "No task logged anything"
+        print(f"{nothing} in this notebook.")
+    for (_, task, map_index, tries), lines in found.items():
+        index = "" if map_index == -1 else f", index {map_index}"
+        print(f"── {task}{index}, try {tries}")
+        print("\n".join(f"{level:8}{kept.plain(message)}" for level, message in lines))

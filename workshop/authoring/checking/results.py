@@ -6,7 +6,7 @@ from typing import Any
 
 from workshop.lab import inside
 from workshop.sandbox import received
-from workshop.show import tasks, xcoms
+from workshop.show import states
 
 
 def add(path: Path) -> None:
@@ -19,8 +19,9 @@ def add(path: Path) -> None:
     run = inside.newest_run()
     if run is None:
         return
-    states = tasks(run).set_index("task")["state"].to_dict()
-    values = xcoms(run).rename(columns={"task": "task_id"})[["task_id", "key", "value"]]
-    pushed = values.to_dict("records")
-    results.append({"state": run.state, "tasks": states, "xcoms": pushed, **received()})
+    pushed = [
+        {"task_id": row.task, "key": row.key, "value": row.stored}  # JSON, whatever its type was
+        for row in inside.xcoms(run).itertuples()
+    ]
+    results.append({"state": run.state, "tasks": states(run), "xcoms": pushed, **received()})
     path.write_text(json.dumps(results, indent=1), encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from workshop.exercises import Verdict, check, every, progress
+from workshop.exercises.judging import Ran, Wrong
 from workshop.ground.cells import read_attempts, read_steps
 from workshop.ground.learner import solved
 from workshop.lab import dagcell
@@ -178,6 +179,26 @@ def test_the_learner_s_world_stays_as_it_was(attempt: Attempt) -> None:
     attempt("count", **SOLUTIONS["count"])
     assert faults_now() == {"spanner": "denied", "slack": 500}
     assert arrived().empty
+
+
+HALVES = """\
+from airflow.sdk import DAG, task
+
+with DAG("halves") as halves:
+
+    @task
+    def half(x):
+        return 10 / x
+
+    half.expand(x=[0, 1])
+"""
+
+
+def test_a_mapped_task_with_one_failed_instance_is_no_success(builder: Builder) -> None:
+    names: dict[str, Any] = {}
+    dagcell.write("halves", HALVES, names)
+    with pytest.raises(Wrong, match=r"The task half failed: ZeroDivisionError"):
+        Ran(names["halves"], "talk").expect_success()
 
 
 CLEANING = """\

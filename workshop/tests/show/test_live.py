@@ -1,6 +1,9 @@
 """`watch(dag)`: what travels to the browser while a DAG runs, and what is stored."""
 
+import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +13,7 @@ from workshop import sandbox, show
 from workshop.ground import Problem
 from workshop.lab import Runs, TaskLogs, current
 from workshop.show import Graphs, Progress, live, watch
-from workshop.show.graphs import worst
+from workshop.show.graphs import PRIORITY
 from workshop.slides import Builder
 
 
@@ -124,11 +127,32 @@ def test_watch_says_what_it_shows() -> None:
         watch("gcp_spy")
 
 
-def test_one_state_stands_for_several() -> None:
-    assert worst(["success", "failed", None]) == "failed"
-    assert worst(["success", None]) is None
-    assert worst(["success", "skipped"]) == "skipped"
-    assert worst(["success", "success"]) == "success"
+def test_the_browser_has_the_order_of_states_from_here(whole: Any) -> None:
+    watched = watch(whole)
+    assert watched.order == list(PRIORITY)
+    assert "_failed" not in watched._esm, "it has none of its own"
+
+
+def test_the_browser_takes_the_state_that_airflow_would(whole: Any, tmp_path: Any) -> None:
+    """Where there is a Node."""
+    if not shutil.which("node"):
+        pytest.skip("no Node on this machine")
+    script = re.sub("export default.*", "", live.Watched._esm)
+    asks = """
+const told = JSON.parse(process.argv[2]);
+const model = { get: (name) => told[name] };
+console.log(JSON.stringify(told.ask.map((box) => known(model, box).state ?? null)));
+"""
+    (tmp_path / "known.js").write_text(script + asks, encoding="utf-8")
+    told = {
+        "order": watch(whole).order,
+        "tasks": {"a": {"state": "success"}, "b": {"state": "skipped"}, "c": {"state": "failed"}},
+        "boxes": {"ab": ["a", "b"], "abc": ["a", "b", "c"], "ad": ["a", "d"], "b": ["b"]},
+        "ask": ["ab", "abc", "ad", "b"],
+    }
+    command = ["node", str(tmp_path / "known.js"), json.dumps(told)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == ["success", "failed", None, "skipped"]
 
 
 class Shown(Progress):

@@ -1,6 +1,7 @@
 """Pictures, tables and logs of a DagRun."""
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import graphviz
@@ -9,7 +10,8 @@ import pytest
 
 from workshop import sandbox, show
 from workshop.ground import Problem
-from workshop.show.graphs import STATE_COLORS
+from workshop.lab.dagcell import write
+from workshop.show.graphs import PRIORITY, STATE_COLORS, states, worst
 from workshop.slides import Builder
 
 
@@ -57,6 +59,132 @@ def test_a_graph_of_one_s_own(lab: Any) -> None:
     picture = show.draw(graph)
     assert repr(picture) == 'running -> success [label="3 times"]'
     assert STATE_COLORS["success"] in picture.svg and "3 times" in picture.svg
+
+
+def drawn_node(picture: show.Picture, name: str) -> str:
+    """Return the SVG of one node."""
+    (node,) = re.findall(rf"<title>{name}</title>.*?</g>", picture.svg, re.DOTALL)
+    return str(node)
+
+
+def test_only_a_node_that_is_named_as_a_state_has_its_colours(lab: Any) -> None:
+    graph = graphviz.Digraph()
+    graph.node("a", label="failed tasks")
+    graph.edge("a", "queued", label="skipped")
+    graph.edge("b:running", "c")
+    picture = show.draw(graph)
+    assert picture.svg.count('class="node"') == 4
+    assert STATE_COLORS["queued"] in drawn_node(picture, "queued")
+    for state in ("failed", "skipped", "running"):
+        assert STATE_COLORS[state] not in picture.svg
+
+
+def test_what_a_graph_of_one_s_own_says_of_its_looks_stays(lab: Any) -> None:
+    graph = graphviz.Digraph(
+        strict=True, graph_attr={"bgcolor": "#010101"}, node_attr={"color": "#020202"},
+        edge_attr={"color": "#030303"},
+    )  # fmt: skip
+    graph.edge("a", "b")
+    graph.edge("a", "b")
+    graph.node("failed", fillcolor="#040404")
+    picture = show.draw(graph)
+    assert picture.svg.count('class="edge"') == 1
+    assert {f"#0{n}0{n}0{n}" for n in range(1, 5)} <= set(re.findall(r"#\w{6}", picture.svg))
+    assert STATE_COLORS["failed"] not in picture.svg
+    assert "Helvetica" in picture.svg
+
+
+def test_a_subgraph_shapes_its_nodes_and_states_in_it_have_their_colours(lab: Any) -> None:
+    graph = graphviz.Digraph()
+    with graph.subgraph(name="cluster_done") as done:
+        done.attr("node", shape="ellipse")
+        done.node("success")
+    picture = show.draw(graph)
+    node = drawn_node(picture, "success")
+    assert "<ellipse" in node and STATE_COLORS["success"] in node
+
+
+def test_a_graph_of_one_s_own_may_lie_another_way(lab: Any) -> None:
+    graph = graphviz.Digraph()
+    graph.attr(rankdir="TB")
+    graph.edge("a", "b")
+    box = re.compile(r'<title>(\w)</title>.*?<text [^>]*x="([^"]+)" y="([^"]+)"', re.DOTALL)
+    places = {name: (x, y) for name, x, y in box.findall(show.draw(graph).svg)}
+    assert places["a"][0] == places["b"][0] and places["a"][1] != places["b"][1]
+
+
+def test_an_empty_grid_is_drawn(lab: Any) -> None:
+    picture = show.draw(pd.DataFrame())
+    assert picture.svg.startswith("<svg ") and picture.svg.endswith("</svg>")
+    assert "Empty DataFrame" in repr(picture)
+    assert picture.alt == "Grid of 0 tasks and 0 runs"
+
+
+def test_a_grid_of_two_runs_with_one_name(lab: Any) -> None:
+    grid = pd.DataFrame([["success", "failed"]], index=["a"], columns=["01", "01"])
+    assert re.findall(r"[✓✗](?=</text>)", show.draw(grid).svg) == ["✓", "✗"]
+
+
+MAPPED = """\
+from airflow.sdk import DAG, task
+
+with DAG("mapped") as mapped:
+
+    @task
+    def half(x):
+        return 10 / x
+
+    @task
+    def after():
+        pass
+
+    half.expand(x=[1, 0, 2]) >> after()
+"""
+
+
+def test_a_mapped_task_is_what_the_worst_of_its_instances_is(lab: Any) -> None:
+    names: dict[str, Any] = {}
+    write("mapped", MAPPED, names)
+    run = names["mapped"].test()
+    assert states(run) == {"after": "upstream_failed", "half": "failed"}
+    picture = show.draw(run)
+    assert "  half [failed]" in repr(picture).splitlines()
+    assert STATE_COLORS["failed"] in drawn_node(picture, "half")
+
+
+def test_a_folded_group_is_what_airflow_says_of_it(lab: Any) -> None:
+    source = (
+        "from airflow.providers.standard.operators.bash import BashOperator\n"
+        "from airflow.sdk import DAG, TaskGroup\n"
+        "with DAG('fold') as fold:\n"
+        "    with TaskGroup('group'):\n"
+        "        BashOperator(task_id='a', bash_command='echo')\n"
+        "        BashOperator(task_id='b', bash_command='exit 99')\n"
+    )
+    names: dict[str, Any] = {}
+    write("fold", source, names)
+    assert "  group [success]" in repr(show.draw(names["fold"].test(), fold=True)).splitlines()
+
+
+def test_the_order_of_states_is_airflow_s_own() -> None:
+    from airflow.api_fastapi.common.parameters import state_priority
+
+    assert tuple(state and state.value for state in state_priority) == PRIORITY
+
+
+def test_one_state_stands_for_several() -> None:
+    assert worst(["success", "failed", None]) == "failed"
+    assert worst(["skipped", "success"]) == "success"
+    assert worst(["success", None]) is None
+    assert worst(["scheduled", None]) == "scheduled"
+    assert worst([]) is None
+
+
+def test_a_task_without_a_state_yet_has_none(lab: Any, monkeypatch: Any) -> None:
+    """pandas reads what is empty in a table as a number that is none."""
+    frame = pd.DataFrame({"task": ["a", "b", "b"], "state": ["success", "success", None]})
+    monkeypatch.setattr(show.graphs, "tasks", lambda run: frame)
+    assert states(None) == {"a": "success", "b": None}
 
 
 def test_changes_of_state(built: tuple[Any, Any]) -> None:
@@ -117,6 +245,78 @@ def test_xcoms(built: tuple[Any, Any]) -> None:
     assert (row["key"], row["type"], row["bytes"]) == ("return_value", "str", 42)
 
 
+KINDS = """\
+import dataclasses
+import datetime
+from airflow.sdk import DAG, task
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+@dataclasses.dataclass
+class Gone:
+    x: int
+
+Gone.__module__ = "airflow.gone"  # Airflow's own may be loaded, but this is not there
+
+with DAG("kinds") as kinds:
+    @task
+    def found(what):
+        return {
+            "tuple": (1, "a"),
+            "set": {1},
+            "time": datetime.datetime(2018, 12, 1, tzinfo=datetime.timezone.utc),
+            "nested": {"pair": [(1, 2)]},
+            "own": (1, Point(2)),
+            "gone": Gone(3),
+        }[what]
+
+    for what in ("tuple", "set", "time", "nested", "own", "gone"):
+        found.override(task_id=what)(what)
+"""
+
+
+def test_xcoms_have_their_python_types(lab: Any) -> None:
+    names: dict[str, Any] = {}
+    write("kinds", KINDS, names)
+    frame = show.xcoms(names["kinds"].test()).set_index("task")
+    kept = frame["value"]
+    assert kept["tuple"] == (1, "a") and frame["type"]["tuple"] == "tuple"
+    assert kept["set"] == {1}
+    assert kept["time"] == pd.Timestamp("2018-12-01", tz="UTC")
+    assert frame["type"]["time"] == "datetime"
+    assert kept["nested"] == {"pair": [(1, 2)]}
+    assert frame["bytes"]["tuple"] == 75, "as stored"
+    stored = kept["own"]["__data__"][1]
+    assert stored["__classname__"].endswith(".Point") and stored["__data__"] == {"x": 2}
+    assert kept["gone"]["__data__"] == {"x": 3}
+    assert frame["type"]["own"] == frame["type"]["gone"] == "dict", "it cannot be loaded"
+
+
+def test_a_task_that_is_not_there_is_one_sentence(built: tuple[Any, Any], capsys: Any) -> None:
+    with pytest.raises(Problem, match=r"no task 'send_emial'\. Did you mean 'send_email'\?"):
+        show.logs(built[1], "send_emial")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_task_that_logged_nothing_says_so(lab: Any, capsys: Any) -> None:
+    names: dict[str, Any] = {}
+    write("mapped", MAPPED, names)
+    run = names["mapped"].test()
+    capsys.readouterr()
+    show.logs(run, "after")
+    assert capsys.readouterr().out == "The task after logged nothing in this notebook.\n"
+
+
+def test_a_run_of_another_airflow_logged_nothing_here(lab: Any, capsys: Any) -> None:
+    run = SimpleNamespace(dag_id="gcp_spy", run_id="of a cluster")
+    show.logs(run)
+    assert capsys.readouterr().out == "No task logged anything in this notebook.\n"
+    show.logs(run, "send_email")
+    assert capsys.readouterr().out == "The task send_email logged nothing in this notebook.\n"
+
+
 def test_logs_hold_no_times_and_no_folders(built: tuple[Any, Any], capsys: Any, lab: Any) -> None:
     show.logs(built[1])
     printed = capsys.readouterr().out
@@ -145,15 +345,6 @@ def test_a_task_that_fails_in_its_template_logs_its_reason(dag_with: Any, capsys
     capsys.readouterr()
     show.logs(run)
     assert "ZeroDivisionError" in capsys.readouterr().out
-
-
-def test_a_figure_has_its_bars_as_text() -> None:
-    bill = pd.Series({"Compute Engine": 208.05, "Spanner": 2628.0})
-    figure = show.figure(bill.plot.barh(), "What it costs")
-    assert repr(figure) == "What it costs\n  Compute Engine: 208.05\n  Spanner: 2628"
-    assert 'alt="What it costs"' in figure._repr_html_()
-    again = show.figure(bill.plot.barh(), "What it costs")
-    assert again.svg == figure.svg
 
 
 def test_what_is_no_run_is_one_sentence(built: tuple[Any, Any]) -> None:
