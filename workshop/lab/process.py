@@ -115,7 +115,7 @@ def _text(stream: Any) -> io.TextIOWrapper:
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Put back what a task changes: folder, signals, locale and logging.
+    """Put back what a task or a run changes: folder, signals, locale and logging.
 
     Not the environment: bare `dag.test()` keeps it too, and `fault()` in a task has to stay.
     """

@@ -7,7 +7,7 @@ from typing import Any
 from workshop.ground import Problem
 from workshop.lab import inside
 from workshop.lab.dagcell import DagFolder
-from workshop.lab.process import no_running_loop
+from workshop.lab.process import no_running_loop, put_back
 from workshop.lab.session import current
 
 
@@ -41,6 +41,7 @@ class Runs:
         with ExitStack() as stack:
             for around in self.around:
                 stack.enter_context(around(dag))
+            stack.enter_context(put_back())  # reading files sets signals, too
             stack.enter_context(no_running_loop())
             try:
                 yield

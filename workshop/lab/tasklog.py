@@ -71,6 +71,7 @@ class TaskLogs:
         if ti.run_id not in self._depths:
             self._depths[ti.run_id] = _depths(dag)
         self._key = _key(ti)
+        self._lines.setdefault(self._key, [])  # it ran, whatever it logs
         try:
             with put_back(), Output(self._keep_line) as self._output:
                 yield

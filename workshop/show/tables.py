@@ -93,4 +93,5 @@ def logs(run: Any, task_id: str | None = None) -> None:
     for (_, task, map_index, tries), lines in found.items():
         index = "" if map_index == -1 else f", index {map_index}"
         print(f"── {task}{index}, try {tries}")
-        print("\n".join(f"{level:8}{kept.plain(message)}" for level, message in lines))
+        for level, message in lines:
+            print(f"{level:8}{kept.plain(message)}")
