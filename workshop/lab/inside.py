@@ -384,7 +384,7 @@ def capture_logs(
 
 
 def _cause(error: Any) -> str:
-    """Return an error's name and message, and the learner's own lines that it went through."""
+    """Return the learner's own lines that an error went through, then its name and message."""
     if error is True:
         error = sys.exc_info()
     if isinstance(error, tuple):
@@ -394,13 +394,13 @@ def _cause(error: Any) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(NOT_THE_LEARNER_S)]
     if not own and isinstance(error, UnicodeEncodeError):
-        return f"\n{type(error).__name__}: {error}\n  {ONLY_ASCII}"
+        return f"\n  {ONLY_ASCII}\n{type(error).__name__}: {error}"
     lines = [
         f"  {Path(frame.filename).name if Path(frame.filename).exists() else 'a cell'}, "
         f"line {frame.lineno}, in {frame.name}: {frame.line}"
         for frame in own
     ]
-    return "\n".join(["", f"{type(error).__name__}: {error}", *lines])
+    return "\n".join(["", *lines, f"{type(error).__name__}: {error}"])
 
 
 def release_database(error: BaseException | None) -> None:
