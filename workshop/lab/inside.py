@@ -24,6 +24,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from workshop.lab.process import place_of
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -396,8 +398,7 @@ def _cause(error: Any) -> str:
     if not own and isinstance(error, UnicodeEncodeError):
         return f"\n  {ONLY_ASCII}\n{type(error).__name__}: {error}"
     lines = [
-        f"  {Path(frame.filename).name if Path(frame.filename).exists() else 'a cell'}, "
-        f"line {frame.lineno}, in {frame.name}: {frame.line}"
+        f"  {place_of(frame.filename)}, line {frame.lineno}, in {frame.name}: {frame.line}"
         for frame in own
     ]
     return "\n".join(["", *lines, f"{type(error).__name__}: {error}"])

@@ -8,14 +8,15 @@ import io
 import locale
 import logging
 import os
+import pdb
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 Logger = tuple[int, list[logging.Handler], list[Any], bool, bool]
 LEVELS = {1: "info", 2: "error"}  # by file descriptor, as Airflow's supervisor logs the two
@@ -111,6 +112,62 @@ class _Stream(io.RawIOBase):
 
 def _text(stream: Any) -> io.TextIOWrapper:
     return io.TextIOWrapper(stream, "utf-8", "backslashreplace", newline="", write_through=True)
+
+
+class Debugger(pdb.Pdb):
+    """Reads and writes at the cell that runs the DAG: a task's own output is its log.
+
+    Args:
+        cell: where the cell's output goes.
+    """
+
+    def __init__(self, cell: TextIO) -> None:
+        super().__init__(stdout=cell, nosigint=True, readrc=False)
+        self.use_rawinput = True  # a kernel asks with input(), and has no stdin
+        self._cell = cell
+
+    def cmdloop(self, intro: Any = None) -> None:
+        """Ask for commands until the task goes on."""
+        with redirect_stdout(self._cell):  # else the prompt goes to the log
+            super().cmdloop(intro)
+
+    def _cmdloop(self) -> None:
+        self.cmdloop()  # Python's own would ask again after an interrupt
+
+    def format_stack_entry(self, frame_lineno: Any, lprefix: str = ": ") -> str:
+        """Return where the task stands; a cell's file is a number that says nothing."""
+        path = self.canonic(frame_lineno[0].f_code.co_filename)
+        return super().format_stack_entry(frame_lineno, lprefix).replace(path, place_of(path), 1)
+
+
+def place_of(filename: str) -> str:
+    """Return how a learner knows a file: by its name, or as a cell."""
+    return Path(filename).name if Path(filename).exists() else "a cell"
+
+
+@contextmanager
+def debugging_at(cell: TextIO) -> Iterator[None]:
+    """Let `breakpoint()` stop a task; a kernel ignores it while JupyterLab's debugger is off.
+
+    Args:
+        cell: where the cell's output goes.
+    """
+    before = sys.breakpointhook
+
+    def stop(*args: Any, **options: Any) -> None:
+        if os.environ.get("PYTHONBREAKPOINT") == "0":
+            return
+        jupyterlab_s = sys.modules.get("debugpy")
+        if jupyterlab_s and jupyterlab_s.is_client_connected():
+            before(*args, **options)
+        else:
+            Debugger(cell).set_trace(sys._getframe(1))
+
+    sys.breakpointhook = stop
+    try:
+        yield
+    finally:
+        sys.breakpointhook = before
 
 
 @contextmanager

@@ -5,6 +5,7 @@ In production Airflow writes a log file for each try; `dag.test()` writes none a
 
 import graphlib
 import re
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 from workshop.lab import inside
 from workshop.lab.interrupts import end_task
-from workshop.lab.process import Output, put_back
+from workshop.lab.process import Output, debugging_at, put_back
 
 Key = tuple[str, str, int, int]  # run_id, task_id, map_index, try_number
 Line = tuple[str, str]  # level, message
@@ -73,7 +74,7 @@ class TaskLogs:
         self._key = _key(ti)
         self._lines.setdefault(self._key, [])  # it ran, whatever it logs
         try:
-            with put_back(), Output(self._keep_line) as self._output:
+            with put_back(), debugging_at(sys.stdout), Output(self._keep_line) as self._output:
                 yield
         finally:
             self._key = self._output = self._running = None

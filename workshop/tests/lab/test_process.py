@@ -5,6 +5,7 @@ import locale
 import logging
 import signal
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,55 @@ def test_streams_are_what_programs_expect(lab: Any) -> None:
     )
     assert done.state == "success"
     assert logged(done) == [("info", "zażółć"), ("info", "\\udce9")]
+
+
+def type_in(monkeypatch: Any, *commands: str) -> None:
+    """Answer the debugger's questions, as a learner does in the cell."""
+    left = iter(commands)
+    monkeypatch.setattr("builtins.input", lambda prompt: next(left))
+
+
+def test_a_breakpoint_asks_at_the_cell_and_not_in_the_log(
+    lab: Any, capsys: Any, monkeypatch: Any
+) -> None:
+    type_in(monkeypatch, "p amounts", "!amounts.append(5)", "n", "p result", "c")
+    before = sys.breakpointhook
+    done = run(
+        "stops",
+        "amounts = [3, 4]",
+        "print('before')",
+        "breakpoint()",
+        "result = sum(amounts)",
+        "print(result)",
+    )
+    assert logged(done) == [("info", "before"), ("info", "12")]
+    said = capsys.readouterr().out
+    assert said.splitlines() == [
+        "> stops.py(11)work()", "-> result = sum(amounts)", "[3, 4]",
+        "> stops.py(12)work()", "-> print(result)", "12",
+    ]  # fmt: skip
+    assert sys.breakpointhook is before
+
+
+def test_to_quit_the_debugger_fails_the_task_alone(lab: Any, monkeypatch: Any) -> None:
+    type_in(monkeypatch, "q")
+    done = run("quits", "breakpoint()", "print('never')")
+    assert done.state == "failed"
+    assert run("goes_on", "print('still here')").state == "success"
+
+
+def test_a_breakpoint_is_left_to_jupyterlab_s_debugger_and_can_be_switched_off(
+    lab: Any, monkeypatch: Any
+) -> None:
+    asked: list[Any] = []
+    attached = types.SimpleNamespace(is_client_connected=lambda: True)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "debugpy", attached)
+        patched.setattr(sys, "breakpointhook", lambda *words: asked.append(words))
+        assert run("attached", "breakpoint('x')").state == "success"
+    assert asked == [("x",)]
+    monkeypatch.setenv("PYTHONBREAKPOINT", "0")
+    assert run("off", "breakpoint()").state == "success"
 
 
 def test_a_stream_that_is_kept_still_takes_what_comes_late() -> None:

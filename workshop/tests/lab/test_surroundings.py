@@ -221,6 +221,50 @@ def test_the_readme_s_four_cells_work_in_a_notebook_of_one_s_own(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_breakpoint_in_a_task_asks_in_the_kernel_s_cell(kernel: Kernel) -> None:
+    kernel.run("from workshop import *\nstart()\nfrom airflow.sdk import DAG, task")
+    typed, prompts, said = iter(["p amounts", "n", "p result", "c"]), [], []
+
+    def answer(message: dict[str, Any]) -> None:
+        prompts.append(message["content"]["prompt"])
+        kernel.client.input(next(typed))
+
+    kernel.client.execute_interactive(
+        "with DAG('stops') as stops:\n"
+        "    @task\n"
+        "    def total(amounts):\n"
+        "        breakpoint()\n"
+        "        result = sum(amounts)\n"
+        "        return result\n"
+        "    total([3, 4])\n"
+        "run = stops.test()\n"
+        "print(run.state)",
+        allow_stdin=True, timeout=SECONDS, stdin_hook=answer,
+        output_hook=lambda message: said.append(message["content"].get("text", "")),
+    )  # fmt: skip
+    assert prompts == ["(Pdb) "] * 4
+    assert "".join(said).splitlines() == [
+        "> a cell(5)total()", "-> result = sum(amounts)", "[3, 4]",
+        "> a cell(6)total()", "-> return result", "7", "success",
+    ]  # fmt: skip
+
+
+def test_an_interrupt_at_a_breakpoint_ends_the_run(kernel: Kernel) -> None:
+    kernel.run("from workshop import *\nstart()\nfrom airflow.sdk import DAG, task")
+    kernel.run(
+        "with DAG('stops') as stops:\n    @task\n    def total():\n        breakpoint()\n"
+        "        return 7\n    total()"
+    )
+    shown: list[str] = []
+    kernel.client.execute_interactive(
+        "run = stops.test()", allow_stdin=True, timeout=SECONDS,
+        stdin_hook=lambda message: kernel.manager.interrupt_kernel(),
+        output_hook=lambda message: shown.extend(message["content"].get("traceback", [])),
+    )  # fmt: skip
+    assert "Interrupted: the task 'total' was stopped." in "".join(shown)
+    assert kernel.run("breakpoint = print\nrun = stops.test()\nprint(run.state)") == "success\n"
+
+
 def test_an_endless_loop_in_a_part_ends_with_an_interrupt(kernel: Kernel, tmp_path: Path) -> None:
     kernel.run("from workshop import *\nstart()\ncatch_up(25)")
     kernel.begin("%%slide 26 list_instances\nopen('looping', 'w').close()\nwhile True: pass")
