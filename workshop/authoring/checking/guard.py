@@ -23,7 +23,8 @@ OF_ONE_MACHINE = re.compile(
 )
 SECRETS = re.compile(r"/services/T\w+|hooks\.slack\.com|xox[abp]-|token=|BEGIN [A-Z ]*PRIVATE KEY")
 PARAMETERS = 'world = "talk"'
-MAGICS = (SLIDE, EXERCISE, OWN_FILE)
+WRITTEN = re.compile(r"%%writefile [\w.-]+\n")  # a file beside a DAG: its test, its job in CI
+MAGICS = (SLIDE, EXERCISE, OWN_FILE, WRITTEN)
 # What keeps a cell's output from being compared, but for the cells of this list: a comment, an
 # argument, or any tag beside these.
 UNCOMPARED = Path(__file__).with_name("uncompared.csv")
@@ -166,7 +167,8 @@ def _sizes(notebook: Any, name: str) -> Iterator[str]:
             break  # the exercises come after the talk, at the learner's own pace
         if cell.cell_type != "code":
             continue
-        length, is_file = len(cell.source.splitlines()), OWN_FILE.match(cell.source)
+        length = len(cell.source.splitlines())
+        is_file = OWN_FILE.match(cell.source) or WRITTEN.match(cell.source)
         longest = LONGEST_FILE if is_file else LONGEST_CELL
         if length > longest:
             yield f"{_short(cell)} has {length} lines, at most {longest}: split it"

@@ -106,6 +106,14 @@ def write_a_long_cell(notebook: Any) -> None:
     code_of(notebook)[5].source = "\n".join(f"x = {number}" for number in range(16))
 
 
+def write_a_long_file(notebook: Any) -> None:
+    code_of(notebook)[5].source = "%%writefile test_mine.py\n" + "x = 1\n" * 26
+
+
+def write_a_file_elsewhere(notebook: Any) -> None:
+    code_of(notebook)[5].source = "%%writefile ../test_mine.py\nx = 1\n"
+
+
 def write_many_cells(notebook: Any) -> None:
     notebook.cells[3:3] = [new_code_cell("1", outputs=[]) for _ in range(31)]
 
@@ -255,6 +263,8 @@ MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (type_a_number, "let a cell print it"),
     (drop_the_alt_text, "use draw or figure"),
     (write_a_long_cell, "has 16 lines, at most 15: split it"),
+    (write_a_long_file, "has 27 lines, at most 26: split it"),
+    (write_a_file_elsewhere, "has an unknown magic"),
     (write_many_cells, "code cells beside whole DAG files, at most 30: split the notebook"),
     (write_middling_cells, "its median cell has 9 lines, at most 3: shorten some"),
     (write_middling_cells, "0% of its cells have at most 8 lines, at least 85%: shorten some"),

@@ -169,3 +169,21 @@ def test_composer_in_another_world(world: str, tmp_path: Path) -> None:
     run_in_world(copy, world, tmp_path / "ran.ipynb")
     said = (tmp_path / "ran.ipynb").read_text("utf-8")
     assert f"world '{world}'" in said and "It imports in an Airflow of its own" in said
+
+
+@pytest.mark.parametrize("world", QUIET_AND_DENIED)
+def test_test_your_dags_in_another_world(world: str, tmp_path: Path) -> None:
+    """It looks at no instance: each run is the same in each world."""
+    # Two programs of pytest follow, each with an Airflow of its own that knows no world.
+    copy = without_exercises(NOTEBOOKS / "14_test_your_dags.ipynb", tmp_path, "## Tests for pytest")
+    runs = json.loads(run_in_world(copy, world, tmp_path / "ran.ipynb").read_text("utf-8"))
+    assert {run["world"] for run in runs} == {world}
+    states = [run["tasks"] for run in runs]
+    assert states[:3] == [{"look_up": state} for state in ("failed", "success", "success")]
+    assert {"wait_for_prices": "success", "look_up": "success"} in states
+    assert {"texts": "success", "post": "upstream_failed"} in states
+    assert [found["post"] for found in states if set(found) == {"post"}] == [
+        "success", "success", "failed",
+    ]  # fmt: skip
+    assert states[-1] == {"total": "success"}
+    assert not runs[-1]["slack"]

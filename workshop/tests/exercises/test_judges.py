@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from workshop import show
 from workshop.exercises import Verdict, check, every, progress
 from workshop.exercises.judging import Ran, Wrong
 from workshop.ground.cells import read_attempts, read_steps
@@ -317,6 +318,98 @@ def test_once_is_enough(builder: Builder, body: str, kind: str, sentence: str) -
     verdict = check("once", names["diary"])
     assert verdict.kind == kind, verdict
     assert sentence in verdict.sentence
+
+
+DIGEST = """\
+from datetime import date
+
+from airflow.sdk import DAG, Param, task
+
+with DAG("digest", params={"team": TEAM}) as digest:
+
+    @task
+    def title(ds=None, params=None):
+        return TITLE
+
+    title()
+"""
+A_TEXT = 'Param("platform", type="string")'
+OF_BOTH = "f\"Report of {ds} for {params['team']}\""
+
+
+@pytest.mark.parametrize(
+    ("team", "title", "kind", "sentence"),
+    [
+        (A_TEXT, OF_BOTH, "right", ""),
+        ('Param("platform", enum=["platform", "data"])', OF_BOTH, "right", ""),
+        (A_TEXT, "'Report of ' + ds + ' for ' + params['team']", "right", ""),
+        ("'platform'", OF_BOTH, "not yet", "say the type of the parameter"),
+        (A_TEXT, "f'Report of {date.today()} for platform'", "not yet", "the day of the clock"),
+        (A_TEXT, "f'Report of {ds} for platform'", "not yet", "With run_conf={'team': 'data'}"),
+        (A_TEXT, "f'Report of 2018-12-01 for platform'", "not yet", "In the run of 2018-12-02"),
+        ("'data'", OF_BOTH, "not yet", "run the DAG's cell again"),
+        (A_TEXT, "ds.nothing", "not yet", "The task title failed: AttributeError"),
+    ],
+)
+def test_testable(builder: Builder, team: str, title: str, kind: str, sentence: str) -> None:
+    names: dict[str, Any] = {}
+    text = DIGEST.replace("TEAM", team).replace("TITLE", title)
+    dagcell.write("digest", text, names)
+    for _ in range(2):  # a check leaves no value of its own in the DAG
+        verdict = check("testable", names["digest"])
+        assert verdict.kind == kind, verdict
+        assert sentence in verdict.sentence
+    assert check("testable", 3).sentence.startswith("Hand over the DAG, not a int")
+
+
+def looks_at_everything(invoice: Any) -> None:
+    run = invoice.test()
+    found = {ti.task_id: (ti.state, ti.xcom_pull(ti.task_id)) for ti in run.get_task_instances()}
+    assert found["total"] == ("success", 12)
+    assert found["send"][0] == "success"
+
+
+def looks_by_the_workbook_s_tables(invoice: Any) -> None:
+    run = invoice.test()
+    assert set(show.tasks(run)["state"]) == {"success"}
+    assert 12 in list(show.xcoms(run)["value"])
+
+
+def looks_at_the_run(invoice: Any) -> None:
+    assert invoice.test().state == "success"
+
+
+def looks_at_the_states(invoice: Any) -> None:
+    assert set(show.tasks(invoice.test())["state"]) == {"success"}
+
+
+def looks_at_the_sum(invoice: Any) -> None:
+    assert 12 in list(show.xcoms(invoice.test())["value"])
+
+
+def expects_something_else(invoice: Any) -> None:
+    assert show.xcoms(invoice.test())["value"][0] == 3
+
+
+@pytest.mark.parametrize(
+    ("test", "kind", "sentence"),
+    [
+        (None, "open", "in place of None"),
+        (looks_at_everything, "right", ""),
+        (looks_by_the_workbook_s_tables, "right", ""),
+        (looks_at_the_run, "not yet", "though send was skipped"),
+        (looks_at_the_states, "not yet", "though total left out a price"),
+        (looks_at_the_sum, "not yet", "though send failed"),
+        (expects_something_else, "not yet", "your test fails with AssertionError"),
+        (lambda: None, "not yet", "your test fails with TypeError"),
+        (True, "not yet", "Hand over a function"),
+    ],
+)
+def test_catches(builder: Builder, test: Any, kind: str, sentence: str) -> None:
+    verdict = check("catches", test)
+    assert verdict.kind == kind, verdict
+    assert sentence in verdict.sentence
+    assert arrived().empty
 
 
 LISTS = {

@@ -1,0 +1,110 @@
+"""The exercises of the notebook 14_test_your_dags."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from workshop.exercises.judging import Ran, Wrong, expect, expect_dag
+from workshop.sandbox import visit
+
+DAYS = ("2018-12-01", "2018-12-02")
+
+
+def testable(dag: Any) -> None:
+    """Expect a title made of the run's day and of a parameter, and no other team than a text."""
+    import pendulum
+
+    expect_dag(dag, 'check("testable", digest)', "title")
+
+    def title(day: str, **options: Any) -> Any:
+        with _values_put_back(dag):
+            ran = Ran(dag, "talk", logical_date=pendulum.parse(day), **options)
+        return ran.expect_success(f"In the run of {day}: ").kept("title")
+
+    for day in DAYS:
+        got, wanted = title(day), f"Report of {day} for platform"
+        clock = "title has the day of the clock; take that of the run."
+        expect(str(date.today()) not in str(got), clock)
+        fresh = "; run the DAG's cell again, a run_conf stays" if "for platform" not in got else ""
+        expect(got == wanted, f"In the run of {day} title returned {got!r}, not {wanted!r}{fresh}.")
+    got = title(DAYS[0], run_conf={"team": "data"})
+    wrong = f"With run_conf={{'team': 'data'}} title returned {got!r}."
+    expect(got == f"Report of {DAYS[0]} for data", wrong)
+    try:
+        title(DAYS[0], run_conf={"team": 3})
+    except Wrong:
+        raise
+    except Exception:
+        return  # Airflow refused it
+    raise Wrong("A team that is the number 3 was not refused: say the type of the parameter.")
+
+
+@contextmanager
+def _values_put_back(dag: Any) -> Iterator[None]:
+    """Put back the values of a DAG's parameters: tasks write those of a run into them."""
+    owners = (dag, *dag.tasks)
+    params = [owner.params.get_param(name) for owner in owners for name in owner.params]
+    before = [param.value for param in params]
+    try:
+        yield
+    finally:
+        for param, value in zip(params, before, strict=True):
+            param.value = value
+
+
+def catches(answer: Any) -> None:
+    """Expect a test that the right DAG passes, and that each fault makes fail."""
+    expect(callable(answer), "Hand over a function: def test_invoice(invoice): …")
+    if error := _error_of(answer, invoice()):
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
+        raise Wrong(f"The DAG is right, and your test fails with {said}.")
+    faults = {
+        "send failed": invoice(send="fail"),
+        "send was skipped": invoice(send="skip"),
+        "total left out a price": invoice(left_out=1),
+    }
+    for what, dag in faults.items():
+        expect(_error_of(answer, dag), f"Your test passes, though {what}.")
+
+
+def _error_of(test: Any, dag: Any) -> Exception | None:
+    """Return what a test stopped with when it ran a DAG."""
+    with visit("talk"):
+        try:
+            test(dag)
+        except Exception as error:
+            return error
+    return None
+
+
+def invoice(send: str = "", left_out: int = 0) -> Any:
+    """Return the DAG of the exercise, or one with a fault.
+
+    Args:
+        send: "fail" or "skip", if the last task does.
+        left_out: how many prices are missing in the sum.
+    """
+    from airflow.sdk import DAG, task
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    with DAG("invoice") as dag:
+
+        @task
+        def prices() -> list[int]:
+            return [3, 4, 5]
+
+        @task
+        def total(amounts: list[int]) -> int:
+            return sum(amounts[left_out:])
+
+        @task(task_id="send")
+        def say(amount: int) -> None:
+            if send == "skip":
+                raise AirflowSkipException("nobody reads it")
+            if send == "fail":
+                raise ConnectionError("nobody takes it")
+            print(amount, "dollars")
+
+        say(total(prices()))
+    return dag
