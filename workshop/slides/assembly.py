@@ -141,14 +141,19 @@ class Builder:
         folder, file = current()[DagFolder], assemble(sources)
         with folder.saving(FILE_NAME, file.text) as path:
             names, _ = execute(file, path, part, partial(_maker, sources))
+            dag: Any = names.get("dag")
+            if dag is not None and not hasattr(dag, "tasks"):
+                raise Problem(
+                    f"'dag' is of the type {type(dag).__name__}, and no DAG: write dag = DAG(…). "
+                    f"{FILE_NAME} stays as it was."
+                )
         for name in self._names:
             self._namespace.pop(name, None)
         self._names = set(names)
         self._namespace.update(names)
-        dag: Any = names.get("dag")
         return (
             f"{FILE_NAME} · {count(len(file.text.splitlines()), 'line')}"
-            f" · {count(len(dag.tasks), 'task') if hasattr(dag, 'tasks') else 'no DAG yet'}"
+            f" · {count(len(dag.tasks), 'task') if dag else 'no DAG yet'}"
         )
 
 

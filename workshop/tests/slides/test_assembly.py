@@ -7,7 +7,7 @@ import pytest
 
 from workshop.ground import Problem
 from workshop.ground.cells import parse_slide, read_steps
-from workshop.slides import Builder
+from workshop.slides import FILE_NAME, Builder
 
 IMPORTS = """\
 from airflow.providers.standard.operators.bash import BashOperator
@@ -99,6 +99,13 @@ def test_an_error_in_another_part_names_that_part(builder: Builder) -> None:
     with pytest.raises(Exception, match="int") as raised:
         builder.write(24, "dag", "dag = 3\n")
     assert "of the part list_instances" in shown(raised.value)
+
+
+def test_a_dag_that_is_none_is_a_sentence_and_the_file_stays(builder: Builder, lab: Any) -> None:
+    before = (lab.dags / FILE_NAME).read_text()
+    with pytest.raises(Problem, match="'dag' is of the type int, and no DAG"):
+        builder.write(24, "dag", "dag = 3\n")
+    assert (lab.dags / FILE_NAME).read_text() == before
 
 
 def test_a_syntax_error_is_shown_at_the_line_of_its_cell(builder: Builder) -> None:
