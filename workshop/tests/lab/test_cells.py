@@ -1,20 +1,16 @@
 """DAGs in plain cells and in `%%dag` cells: they behave as the same file does with bare Airflow."""
 
-import asyncio
 import inspect
 import pickle
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from workshop import show
 from workshop.ground import Problem
 from workshop.lab import Runs, current, dagcell
-from workshop.slides import magics
 
 FRUIT = """\
 from airflow.sdk import DAG, task
@@ -32,26 +28,6 @@ with DAG("fruit") as fruit:
 
     pears(apples())
 """
-
-
-@pytest.fixture
-def cell(lab: Any) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Return a function that runs a cell in a shell of IPython, and returns the shell's names."""
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    magics.load_ipython_extension(shell)
-
-    def run(source: str) -> dict[str, Any]:
-        # As in a kernel: while a cell runs, an event loop runs.
-        async def within() -> None:
-            shell.run_cell(source, store_history=True).raise_error()
-
-        asyncio.run(within())
-        names: dict[str, Any] = shell.user_ns
-        return names
-
-    yield run
-    InteractiveShell.clear_instance()
 
 
 def source_of(dag: Any) -> str:
