@@ -1,7 +1,7 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
-.PHONY: help lab check check-changed check-browser check-executors check-weekly canary executors \
-  composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
+.PHONY: help lab check check-changed check-browser check-executors check-weekly check-examples canary \
+  executors composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
   record dags mutants lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
@@ -36,6 +36,9 @@ check-executors: $(READY) ## run the notebooks with clusters, and what they rest
 
 check-weekly: $(READY) ## run the tests that take too long for each change
 	@$(WORKSHOP) check-weekly
+
+check-examples: $(READY) ## run Airflow's example DAGs as files and as cells, and compare
+	@$(WORKSHOP) check-examples
 
 canary: $(READY) ## run what check runs on the newest Airflow, pre-releases too
 	@$(WORKSHOP) canary

@@ -164,6 +164,14 @@ def check_weekly() -> None:
 
 
 @APP.command()
+def check_examples() -> None:
+    """Run Airflow's example DAGs as files and as cells."""
+    from workshop.authoring.checking.runs import check_examples as run
+
+    sys.exit(run())
+
+
+@APP.command()
 def canary() -> None:
     """Run the checks on the newest Airflow, pre-releases too."""
     from workshop.authoring.upkeep.canary import run_canary

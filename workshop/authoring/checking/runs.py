@@ -81,6 +81,11 @@ def check_weekly() -> int:
     return _with_executors("-m", "weekly", *ALL_TESTS)
 
 
+def check_examples() -> int:
+    """Run Airflow's example DAGs as files and as cells, and compare; return the exit status."""
+    return run_pytest("-m", "", TESTS / "lab" / "test_examples.py")
+
+
 def _with_executors(*words: object) -> int:
     """Run pytest where clusters can start, two at a time: each wants a GiB and more."""
     from workshop.cluster import executors_ready  # takes a second

@@ -126,6 +126,7 @@ def test_every_code_cell_is_collected_and_none_is_skipped() -> None:
 WEEKLY = {
     "authoring/test_worlds.py",
     "cluster/test_trials.py",
+    "lab/test_examples.py",
     "sandbox/test_real_gcloud.py",
 }
 
@@ -237,6 +238,7 @@ def all_is_installed(monkeypatch: Any, tmp_path: Path) -> None:
         ("check-executors", "checking.runs.run_pytest"),
         ("check-browser", "checking.runs.run_pytest"),
         ("check-weekly", "checking.runs.run_pytest"),
+        ("check-examples", "checking.runs.run_pytest"),
         ("canary", "upkeep.canary.run_canary"),
         ("bundle", "upkeep.locks.fetch_bundle"),
         ("lock", "upkeep.locks.renew"),
@@ -259,6 +261,7 @@ def test_a_command_ends_as_what_it_ran(
     [
         (runs.check_executors, ["executors.py", *(f"{n}.ipynb" for n in talk.with_clusters())]),
         (runs.check_weekly, ["tests"]),
+        (runs.check_examples, ["test_examples.py"]),
         (runs.check_browser, ["in_the_browser.py"]),
     ],
 )

@@ -1,0 +1,176 @@
+"""Airflow's own example DAGs: a run in a cell leaves what a run of the file leaves.
+
+Each example runs with bare Airflow (`bare.py`), as a `%%dag` cell, and as a plain cell. What the
+metadata database holds afterwards is compared. `left_out.csv` says which do not run, and why.
+"""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop.lab import Home
+from workshop.lab.home import prepared_database, settings, without_airflow
+from workshop.tests.lab import bare
+
+AIRFLOW = Path(str(getattr(find_spec("airflow"), "origin", ""))).parent
+FILES = {
+    path.stem: path
+    for folder in ("example_dags", "providers/standard/example_dags")
+    for path in sorted((AIRFLOW / folder).glob("*.py"))
+    if path.stem != "__init__"
+}
+with Path(__file__).with_name("left_out.csv").open(encoding="utf-8", newline="") as table:
+    LEFT_OUT = {row["file"]: row["reason"] for row in csv.DictReader(table)}
+# A file that runs after another one, whose DAGs it needs.
+AFTER = {
+    "example_inlet_event_extra": "example_outlet_event_extra",
+    "example_trigger_controller_dag": "example_trigger_target_dag",
+}
+# These run in every check, one of each kind; the others once a week.
+DAILY = (
+    "example_asset_state_store",  # assets and their state
+    "example_bash_operator",  # bash
+    "example_branch_labels",  # labels
+    "example_branch_python_dop_operator_3",  # a branch, and a look at the run before
+    "example_dynamic_task_mapping_with_no_taskflow_operators",  # mapped tasks
+    "example_nested_branch_dag",  # trigger rules
+    "example_params_ui_tutorial",  # params
+    "example_passing_params_via_test_command",  # a template that fails
+    "example_python_operator",  # Python, also async and in another process; a file of SQL
+    "example_sensor_decorator",  # a sensor that reschedules
+    "example_setup_teardown",  # setup and teardown
+    "example_short_circuit_operator",  # short circuit
+    "example_task_group",  # groups
+    "example_time_delta_sensor_async",  # a task that defers
+    "example_xcom",  # XComs
+)
+CASES = [*DAILY, *sorted(FILES.keys() - LEFT_OUT.keys() - {*DAILY, *AFTER.values()})]
+# Of a plain cell there is no file: such a DAG wants its name, what lies beside it, or its folder.
+OF_A_FILE = re.compile(r"__file__|\.sql\"|AIRFLOW_HOME/dags")
+# What differs from run to run: the time that it is, numbers that a file draws by lot, and what
+# Airflow takes out of a set, in the XCom of a task that branches.
+NOW = re.compile(
+    r"(?!2026-01-07)\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*( ?[+-]\d\d:?\d\d)?"
+    r"|\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \w+ \d{4}"
+)
+DRAWN = re.compile(r"\b[1-9]\d{2,4}\b")
+SETS = ("skipped", "followed")
+
+
+def files_of(name: str) -> list[Path]:
+    return [FILES[each] for each in (AFTER.get(name), name) if each]
+
+
+def source_of(name: str) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in files_of(name))
+
+
+def cases(names: list[str]) -> list[Any]:
+    return [pytest.param(name, marks=() if name in DAILY else pytest.mark.weekly) for name in names]
+
+
+def comparable(found: dict[str, Any], name: str, home: Path) -> Any:
+    """Return what runs left, without what differs from run to run."""
+
+    def in_order(held: dict[str, Any]) -> dict[str, Any]:
+        return {key: sorted(held[key]) if key in SETS else held[key] for key in held}
+
+    assert found, "there is no DAG"
+    text = NOW.sub("now", json.dumps(found).replace(str(home), "HOME"))
+    if "import random" in source_of(name):
+        text = DRAWN.sub("0", text)
+    return json.loads(text, object_hook=in_order)
+
+
+@pytest.fixture(scope="module")
+def of_the_file(tmp_path_factory: Any) -> Callable[[str], Any]:
+    """Return a function that gives what the runs of a file leave with bare Airflow.
+
+    Some files share a process, which starts when the first of them is asked for.
+    """
+
+    @cache
+    def some(number: int) -> dict[str, Any]:
+        names = CASES[number * len(DAILY) : (number + 1) * len(DAILY)]
+        folder = tmp_path_factory.mktemp("bare")
+        home, asked, left = Home(folder / "home"), folder / "asked.json", folder / "left.json"
+        home.dags.mkdir(parents=True)
+        shutil.copyfile(prepared_database(), home.database)
+        asked.write_text(json.dumps({name: [*map(str, files_of(name))] for name in names}))
+        done = subprocess.run(
+            [sys.executable, bare.__file__, asked, left], cwd=folder, timeout=900,
+            env=without_airflow() | settings(home), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        found = json.loads(left.read_text())
+        return {name: comparable(found[name], name, home.folder) for name in names}
+
+    return lambda name: some(CASES.index(name) // len(DAILY))[name]
+
+
+@pytest.fixture
+def of_cells(
+    cell: Any, lab: Any, monkeypatch: Any, tmp_path: Path
+) -> Iterator[Callable[[str, str], Any]]:
+    """Return a function that gives what the runs of the DAGs of cells leave.
+
+    It takes the cells' first line, and the name of a case. The folder of DAG files is empty then:
+    what other tests left in it would be counted and read.
+    """
+    from airflow.sdk import DAG
+
+    made: list[Any] = []  # the DAGs, as some have no name
+    init = DAG.__attrs_post_init__
+
+    def note(dag: Any) -> None:
+        init(dag)
+        made.append(dag)
+
+    def run(first: str, name: str) -> Any:
+        files = files_of(name)
+        bare.lay_out(files, lab.dags)
+        for path in files:
+            names = cell(first.format(path.stem) + path.read_text(encoding="utf-8"))
+        found = {}
+        for dag in bare.in_order(made, files):
+            names |= {"one": dag, "words": bare.words(dag.dag_id)}
+            with bare.limited():
+                found[dag.dag_id] = bare.outcome(cell("run = one.test(**words)")["run"])
+        return comparable(found, name, lab.folder)
+
+    others = tmp_path / "others"
+    lab.dags.rename(others)
+    lab.dags.mkdir()
+    monkeypatch.setattr(DAG, "__attrs_post_init__", note)
+    yield run
+    shutil.rmtree(lab.dags)
+    others.rename(lab.dags)
+
+
+@pytest.mark.parametrize("name", cases(CASES))
+def test_a_dag_cell_leaves_what_the_file_leaves(name: str, of_cells: Any, of_the_file: Any) -> None:
+    assert of_cells("%%dag {}\n", name) == of_the_file(name)
+
+
+@pytest.mark.parametrize(
+    "name", cases([name for name in CASES if not OF_A_FILE.search(source_of(name))])
+)
+def test_a_plain_cell_leaves_what_the_file_leaves(
+    name: str, of_cells: Any, of_the_file: Any
+) -> None:
+    assert of_cells("", name) == of_the_file(name)
+
+
+def test_each_example_runs_or_is_left_out_with_a_reason() -> None:
+    assert len(FILES) > 60 and all(LEFT_OUT.values())
+    assert {*DAILY, *AFTER, *AFTER.values(), *LEFT_OUT} <= FILES.keys()
