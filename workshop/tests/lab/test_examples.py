@@ -1,7 +1,8 @@
 """Airflow's own example DAGs: a run in a cell leaves what a run of the file leaves.
 
-Each example runs with bare Airflow (`bare.py`), as a `%%dag` cell, and as a plain cell. What the
-metadata database holds afterwards is compared. `left_out.csv` says which do not run, and why.
+So do cells as a learner types them in the first hour. Each runs with bare Airflow (`bare.py`), as
+a `%%dag` cell, and as a plain cell. What the metadata database holds afterwards is compared.
+`left_out.csv` says which examples do not run, and why.
 """
 
 import csv
@@ -10,10 +11,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -54,7 +56,18 @@ DAILY = (
     "example_time_delta_sensor_async",  # a task that defers
     "example_xcom",  # XComs
 )
-CASES = [*DAILY, *sorted(FILES.keys() - LEFT_OUT.keys() - {*DAILY, *AFTER.values()})]
+REST = sorted(FILES.keys() - LEFT_OUT.keys() - {*DAILY, *AFTER.values()})
+# What a learner types in the first hour: a file for each cell.
+HOUR = TemporaryDirectory()
+for number, text in enumerate(
+    Path(__file__).with_name("first_hour.txt").read_text(encoding="utf-8").split("# ---\n")
+):
+    FILES[f"hour_{number}"] = Path(HOUR.name) / f"hour_{number}.py"
+    FILES[f"hour_{number}"].write_text(text, encoding="utf-8")
+TYPED = [name for name in FILES if name.startswith("hour_")]
+# Those of a group share a process of bare Airflow.
+GROUPS = [list(DAILY), TYPED, *(REST[at : at + 15] for at in range(0, len(REST), 15))]
+CASES = [name for group in GROUPS for name in group]
 # Of a plain cell there is no file: such a DAG wants its name, what lies beside it, or its folder.
 OF_A_FILE = re.compile(r"__file__|\.sql\"|AIRFLOW_HOME/dags")
 # What differs from run to run: the time that it is, numbers that a file draws by lot, and what
@@ -75,8 +88,8 @@ def source_of(name: str) -> str:
     return "".join(path.read_text(encoding="utf-8") for path in files_of(name))
 
 
-def cases(names: list[str]) -> list[Any]:
-    return [pytest.param(name, marks=() if name in DAILY else pytest.mark.weekly) for name in names]
+def cases(names: list[str], daily: Collection[str]) -> list[Any]:
+    return [pytest.param(name, marks=() if name in daily else pytest.mark.weekly) for name in names]
 
 
 def comparable(found: dict[str, Any], name: str, home: Path) -> Any:
@@ -101,7 +114,7 @@ def of_the_file(tmp_path_factory: Any) -> Callable[[str], Any]:
 
     @cache
     def some(number: int) -> dict[str, Any]:
-        names = CASES[number * len(DAILY) : (number + 1) * len(DAILY)]
+        names = GROUPS[number]
         folder = tmp_path_factory.mktemp("bare")
         home, asked, left = Home(folder / "home"), folder / "asked.json", folder / "left.json"
         home.dags.mkdir(parents=True)
@@ -115,7 +128,7 @@ def of_the_file(tmp_path_factory: Any) -> Callable[[str], Any]:
         found = json.loads(left.read_text())
         return {name: comparable(found[name], name, home.folder) for name in names}
 
-    return lambda name: some(CASES.index(name) // len(DAILY))[name]
+    return lambda name: some(next(n for n, group in enumerate(GROUPS) if name in group))[name]
 
 
 @pytest.fixture
@@ -157,13 +170,14 @@ def of_cells(
     others.rename(lab.dags)
 
 
-@pytest.mark.parametrize("name", cases(CASES))
+@pytest.mark.parametrize("name", cases(CASES, DAILY))
 def test_a_dag_cell_leaves_what_the_file_leaves(name: str, of_cells: Any, of_the_file: Any) -> None:
     assert of_cells("%%dag {}\n", name) == of_the_file(name)
 
 
 @pytest.mark.parametrize(
-    "name", cases([name for name in CASES if not OF_A_FILE.search(source_of(name))])
+    "name",
+    cases([name for name in CASES if not OF_A_FILE.search(source_of(name))], [*DAILY, *TYPED]),
 )
 def test_a_plain_cell_leaves_what_the_file_leaves(
     name: str, of_cells: Any, of_the_file: Any
@@ -172,5 +186,5 @@ def test_a_plain_cell_leaves_what_the_file_leaves(
 
 
 def test_each_example_runs_or_is_left_out_with_a_reason() -> None:
-    assert len(FILES) > 60 and all(LEFT_OUT.values())
+    assert len(REST) > 30 and len(TYPED) > 20 and all(LEFT_OUT.values())
     assert {*DAILY, *AFTER, *AFTER.values(), *LEFT_OUT} <= FILES.keys()
