@@ -68,6 +68,8 @@ ELSEWHERE = {
     "workshop.tests.cluster.executors": "make check-executors",
 }
 MOST_NOTEBOOKS = 2  # that run though only what they import changed: one for each core
+# A cell whose magic takes something else than Python.
+NO_PYTHON = re.compile(r"%%(?!dag\b|slide\b|exercise\b|solution\b|writefile \S+\.py\n)")
 IN_A_STRING = re.compile(r"from (workshop[\w.]*) import (\w+(?:, \w+)*)|import (workshop[\w.]*)")
 
 
@@ -216,7 +218,10 @@ class Imports:
         """
         direct: dict[str, set[str]] = {}
         for name, _, cell in code_cells():
-            code = re.sub(r"^[%!].*$", "", "".join(cell["source"]), flags=re.MULTILINE)
+            source = "".join(cell["source"])
+            if NO_PYTHON.match(source):
+                continue
+            code = re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE)
             direct.setdefault(Path(name).stem, set()).update(imported(code))
         return {
             page: {
