@@ -69,8 +69,9 @@ class TaskLogs:
             ti: anything with a task instance's ids.
             dag: its DAG.
         """
-        if ti.run_id not in self._depths:
-            self._depths[ti.run_id] = _depths(dag)
+        depths = self._depths.setdefault(ti.run_id, {})
+        if ti.task_id not in depths:  # a run of another DAG may have the same id
+            depths.update(_depths(dag))
         self._key = _key(ti)
         self._lines.setdefault(self._key, [])  # it ran, whatever it logs
         try:

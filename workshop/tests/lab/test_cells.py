@@ -115,6 +115,19 @@ def test_an_error_in_a_task_shows_the_learner_s_lines_alone(cell: Any, capsys: A
     assert "airflow" not in "".join(lines)
 
 
+def test_runs_of_one_moment_show_the_logs_of_their_tasks(cell: Any, capsys: Any) -> None:
+    """A run's id is made of its moment, so two of them can have the same."""
+    cell(
+        f"import pendulum\nmoment = pendulum.datetime(2018, 12, 1, tz='UTC')\n{FRUIT}\n"
+        "fruit.test(run_after=moment)"
+    )
+    other = FRUIT.replace("fruit", "berries").replace("apples", "cherries")
+    run = cell(f"{other}\nrun = berries.test(run_after=moment)")["run"]
+    capsys.readouterr()
+    show.logs(run, "cherries")
+    assert "── cherries, try 1" in capsys.readouterr().out
+
+
 # --- a cell with %%dag
 
 
