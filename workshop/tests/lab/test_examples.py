@@ -45,10 +45,10 @@ DAILY = (
     "example_branch_labels",  # labels
     "example_branch_python_dop_operator_3",  # a branch, and a look at the run before
     "example_dynamic_task_mapping_with_no_taskflow_operators",  # mapped tasks
+    "example_measurement_correction_operator",  # Python
     "example_nested_branch_dag",  # trigger rules
     "example_params_ui_tutorial",  # params
     "example_passing_params_via_test_command",  # a template that fails
-    "example_python_operator",  # Python, also async and in another process; a file of SQL
     "example_sensor_decorator",  # a sensor that reschedules
     "example_setup_teardown",  # setup and teardown
     "example_short_circuit_operator",  # short circuit
