@@ -73,7 +73,7 @@ airflow: $(READY) ## run a real Airflow with its UI on dags/, beside the sandbox
 bundle: $(READY) ## fetch all packages into the folder bundle, for a room without a network
 	@$(WORKSHOP) bundle
 
-bench: $(READY) ## measure what the workbook costs beside bare Airflow; takes twenty minutes
+bench: $(READY) ## measure what the workbook costs beside bare Airflow; takes half an hour
 	@$(WORKSHOP) bench
 
 bench-executors: $(READY) ## let the same DAGs run on dag.test() and on three executors

@@ -265,7 +265,7 @@ def airflow() -> None:
 
 @APP.command()
 def bench() -> None:
-    """Measure what the workbook costs; takes twenty minutes."""
+    """Measure what the workbook costs; takes half an hour."""
     from workshop.authoring.measuring.bench import run_rounds
 
     run_rounds()

@@ -1,7 +1,8 @@
 """`make bench`: what the workbook costs beside bare Airflow, as ratios measured in one run.
 
-Every figure is the median of five rounds; in each round every contestant runs once, so that a
-busy minute of the machine hits all of them. All talk to the same stand-ins.
+A figure of a kernel is the median of five rounds; in each round every contestant runs once, so
+that a busy minute of the machine hits all of them. What takes minutes, the installations, a real
+Airflow, a room of kernels and `make check`, is measured once. All talk to the same stand-ins.
 """
 
 import ctypes
@@ -24,7 +25,7 @@ from workshop import sandbox
 from workshop.authoring.checking.generated import DAG_FILE
 from workshop.authoring.checking.headless import force_sandbox
 from workshop.authoring.upkeep.server import start_components, wait_until_healthy
-from workshop.ground import ROOT
+from workshop.ground import ROOT, Problem
 from workshop.ground.talk import last_slide
 from workshop.kernels import PROVISIONER
 from workshop.lab.home import Home, prepared_database, settings
@@ -34,6 +35,7 @@ ROUNDS = 5
 WARM_RUNS = 5
 SEATS = 30  # of a room
 ORDINARY = "local-provisioner"  # jupyter_client's name
+STARTS = {"ordinary": ORDINARY, "forked": PROVISIONER}
 
 TESTS = "workshop/tests"
 PARTS = {
@@ -62,12 +64,13 @@ def measure(run):
     first, green = seconds_of(run), time.time()
     show(green, first, statistics.median(seconds_of(run) for _ in range({WARM_RUNS})))
 """
-WORKBOOK = f"""
+BEGIN = f"""
 from workshop import catch_up, start
 start("talk")
 catch_up({last_slide()})
-measure(lambda: dag.test())
 """
+WORKBOOK = BEGIN + "measure(lambda: dag.test())\n"
+ONCE = BEGIN + "first = seconds_of(dag.test)\nshow(time.time(), first, 0)\n"
 UNWARMED = """
 import airflow.sdk, runpy
 dag = runpy.run_path(DAG_FILE)["dag"]
@@ -165,7 +168,7 @@ def _room(starts: str) -> tuple[float, float]:
         Seconds until the last has its first green run, and MiB of its own of the middle one.
     """
     with ThreadPoolExecutor(SEATS) as seats:
-        asked = [seats.submit(_in_kernel, WORKBOOK, dict(os.environ), starts) for _ in range(SEATS)]
+        asked = [seats.submit(_in_kernel, ONCE, dict(os.environ), starts) for _ in range(SEATS)]
         kernels = [kernel.result() for kernel in asked]
     memory = statistics.median(kernel.memory for kernel in kernels)
     return max(kernel.green for kernel in kernels), memory
@@ -219,25 +222,46 @@ def _round(folder: Path) -> dict[str, float]:
     }
     plain = _in_kernel(definitions + PLAIN, here)
     test = _seconds(PYTHON, "-m", "airflow", "dags", "test", "gcp_spy", env=bare(folder / "cli"))
-    standalone = _standalone(folder / "standalone")
     many = {count: _in_kernel(f"COUNT = {count}\n{MANY}", here).first for count in (10, 50, 200)}
-    for name in ("pip", "uv"):
-        _seconds(PYTHON, "-m", "venv", folder / name)
-    pip, uv = (folder / name / "bin" / "python" for name in ("pip", "uv"))
-    lock = ["--require-hashes", "--requirement", "requirements.lock"]
-    into = [Path(PYTHON).with_name("uv"), "pip", "install", "--python", uv, "--compile-bytecode"]
     return {
         **{f"a first green: {name}": kernel.green for name, kernel in kernels.items()},
         "a first green: airflow dags test": test,
-        "a first green: scheduler and api-server (make airflow)": standalone,
         **{f"b first run: {name}": kernel.first for name, kernel in kernels.items()},
         **{f"c warm run: {name}": kernel.warm for name, kernel in kernels.items()},
         "c warm run: plain Python": plain.warm,
         **{f"d a task, of {count}": seconds for count, seconds in many.items()},
-        "e pip": _seconds(pip, "-m", "pip", "install", *lock),
-        "e uv": _seconds(*into, *lock),
-        **{f"g memory, MiB: {name}": kernel.memory for name, kernel in kernels.items()},
+        **{f"e memory, MiB: {name}": kernel.memory for name, kernel in kernels.items()},
     }
+
+
+def _rooms() -> dict[str, float]:
+    """Return what a room of kernels takes, of each kind."""
+    rooms = {kind: _room(starts) for kind, starts in STARTS.items()}
+    return {
+        **{f"f {SEATS} {kind} kernels at once, all green": rooms[kind][0] for kind in rooms},
+        **{f"g memory of each of {SEATS} {kind} kernels, MiB": rooms[kind][1] for kind in rooms},
+    }
+
+
+def _installations(folder: Path) -> dict[str, float]:
+    """Return the seconds that set-up takes, by who installs.
+
+    Raises:
+        Problem: it cannot be measured, as without a network.
+    """
+    lock = ["--require-hashes", "--requirement", "requirements.lock"]
+    for name in ("pip", "uv"):
+        _seconds(PYTHON, "-m", "venv", folder / name)
+    pip, uv = (folder / name / "bin" / "python" for name in ("pip", "uv"))
+    into = [Path(PYTHON).with_name("uv"), "pip", "install", "--python", uv, "--compile-bytecode"]
+    try:
+        return {
+            "h install with pip": _seconds(pip, "-m", "pip", "install", *lock),
+            "h install with uv": _seconds(*into, *lock),
+        }
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode().strip().splitlines()[-1:]
+        raise Problem(f"The installations cannot be measured: {' '.join(said)}") from None
 
 
 def _check_by_stage() -> dict[str, float]:
@@ -256,7 +280,8 @@ def _check_by_stage() -> dict[str, float]:
                 os.wait()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent[stage] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"all of make check": sum(spent.values())} | spent
+    stages = {"i CPU seconds: all of make check": sum(spent.values())}
+    return stages | {f"i CPU seconds: {stage}": seconds for stage, seconds in spent.items()}
 
 
 def run_rounds() -> None:
@@ -267,22 +292,24 @@ def run_rounds() -> None:
         home = Path(folder) / "stand-ins"
         home.mkdir()
         sandbox.enter("talk", home)
+        airflow = {
+            "a first green: scheduler and api-server (make airflow)": _standalone(home / "a")
+        }
         for number in range(1, ROUNDS + 1):
             print(f"round {number} of {ROUNDS}", file=sys.stderr, flush=True)
             rounds.append(_round(Path(folder) / str(number)))
             shutil.rmtree(Path(folder) / str(number), ignore_errors=True)
-    print("| what | median, s or MiB | ratio to the first of its kind |\n| --- | --- | --- |")
+        print("| what | s or MiB | ratio to the first of its kind |\n| --- | --- | --- |")
+        medians = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        _show(dict(sorted((medians | airflow).items(), key=lambda figure: figure[0][0])))
+        _show(_rooms())
+        _show(_check_by_stage())
+        _show(_installations(Path(folder)))
+
+
+def _show(figures: dict[str, float]) -> None:
+    """Print a row for each figure; the first letter of its name is its kind."""
     firsts: dict[str, float] = {}
-    for name in rounds[0]:
-        median = statistics.median(seconds[name] for seconds in rounds)
-        first = firsts.setdefault(name[0], median)
-        print(f"| {name} | {median:.3f} | {median / first:.2f} |")
-    rooms = {"ordinary": _room(ORDINARY), "forked": _room(PROVISIONER)}
-    for kind, (green, memory) in rooms.items():
-        ratios = green / rooms["ordinary"][0], memory / rooms["ordinary"][1]
-        print(f"| h {SEATS} {kind} kernels at once, all green | {green:.3f} | {ratios[0]:.2f} |")
-        print(f"| i MiB of each of {SEATS} {kind} kernels | {memory:.3f} | {ratios[1]:.2f} |")
-    stages = _check_by_stage()
-    whole = next(iter(stages.values()))
-    for stage, spent in sorted(stages.items(), key=lambda item: -item[1]):
-        print(f"| f CPU seconds: {stage} | {spent:.1f} | {spent / whole:.2f} |")
+    for name, figure in figures.items():
+        first = firsts.setdefault(name[0], figure)
+        print(f"| {name} | {figure:.3f} | {figure / first:.2f} |", flush=True)
