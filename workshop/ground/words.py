@@ -5,18 +5,22 @@ from collections.abc import Collection
 
 from workshop.ground.problem import Problem
 
+MOST = 20  # words in one sentence
+
 
 def known(word: str, words: Collection[str], what: str) -> str:
     """Return a word that is one of those known.
 
     Raises:
-        Problem: it is not; the sentence names the nearest, and all.
+        Problem: it is not; the sentence names the nearest, and the first of all.
     """
     if word in words:
         return word
     near = difflib.get_close_matches(str(word), words, n=1)
     hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise Problem(f"There is no {what} '{word}'. {hint}The {what}s are: {', '.join(words)}.")
+    there = ", ".join(list(words)[:MOST])
+    more = f" and {len(words) - MOST} more" if len(words) > MOST else ""
+    raise Problem(f"There is no {what} '{word}'. {hint}The {what}s are: {there}{more}.")
 
 
 def count(number: int, what: str) -> str:

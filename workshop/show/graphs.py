@@ -22,9 +22,11 @@ STATE_COLORS = {
     "up_for_retry": "#ffd700",
     "up_for_reschedule": "#40e0d0",
     "running": "#00ff00",
+    "restarting": "#ee82ee",
     "queued": "#808080",
     "scheduled": "#d2b48c",
     "deferred": "#9370db",
+    "awaiting_input": "#ff8c00",
     "removed": "#d3d3d3",
 }
 # Airflow's own order (state_priority, behind its grid): the first of them stands for several.

@@ -173,4 +173,9 @@ def _label(artist: Any) -> str:
 
 
 def _number(value: Any) -> str:
-    return "no value" if math.isnan(value) else f"{round(float(value), 2):g}"
+    if math.isnan(value):
+        return "no value"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
+    whole, _, behind = f"{float(value):.2f}".partition(".")
+    return f"{whole}.{behind.rstrip('0')}".rstrip(".")

@@ -72,6 +72,13 @@ def test_bars_of_numbers_are_not_named_by_ticks_that_stand_elsewhere(pyplot: Any
     assert told(pyplot.gca()) == ["  first: 4", "  2: 5", "  3: 6"]
 
 
+def test_a_number_is_told_with_all_its_digits(pyplot: Any) -> None:
+    heights = [1234567, 20000000.5, 0.004, -0.001, -1.5, 100]
+    assert told(pyplot.bar(list("abcdef"), heights)) == [
+        "  a: 1234567", "  b: 20000000.5", "  c: 0.004", "  d: -0.001", "  e: -1.5", "  f: 100",
+    ]  # fmt: skip
+
+
 def test_days_are_named_as_days(pyplot: Any) -> None:
     rows = ["  2018-12-01: 1", "  2018-12-02: 2"]
     assert told(pyplot.bar(DAYS, [1, 2])) == rows
