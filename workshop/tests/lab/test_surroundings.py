@@ -204,7 +204,8 @@ def test_the_readme_s_four_cells_work_in_a_notebook_of_one_s_own(tmp_path: Path)
         shown = [kernel.run(cell) for cell in cells]
         assert len(shown) == 4
         assert shown[0].startswith("This notebook has an Airflow of its own")
-        assert "mine [success]" in shown[3]
+        assert shown[1:3] == ["", ""]
+        assert shown[3] == "mine [success]\ntasks\n  hello [success]"
         asked = "print([name for name in os.environ if name.startswith(('GCPSPY', 'AIRFLOW_V'))])"
         assert kernel.run(f"import os\n{asked}") == "['AIRFLOW_VAR_COLOUR']\n"
         assert (
