@@ -19,15 +19,17 @@ def start(world: str = "talk") -> None:
     """Give this notebook an Airflow of its own, a world to spy on, and `%%slide`; say which.
 
     Args:
-        world: the sandbox's world; call again with another one to change it. Ignored when the
-            environment says `GCPSPY_WORLD=real`.
+        world: the sandbox's world; call again with another one to change it. Ignored in JupyterLab
+            when the environment says `GCPSPY_WORLD=real`.
 
     Raises:
-        Problem: airflow was imported before, there is no such world, or something real is missing.
+        Problem: airflow was imported before, there is no such world, something real is missing, or
+            the sandbox does not hold.
     """
     session = open_with_pictures(sandbox.DAG_VARIABLES if sandbox.is_real() else ())
     if sandbox.without_webhook not in session[TaskLogs].cleaners:
         session[TaskLogs].cleaners.append(sandbox.without_webhook)
+        session[Runs].around.append(sandbox.isolated)
         session[DagFolder].observers.append(lambda name, text: mirror(Path.cwd(), name, text))
         if path := os.environ.get("WORKSHOP_RESULTS"):  # a headless run; its test reads them
             from workshop.authoring.checking.results import add

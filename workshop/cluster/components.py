@@ -21,13 +21,7 @@ import yaml
 from workshop.cluster.waiting import wait_for
 from workshop.ground import Problem
 from workshop.lab.home import Home, settings
-from workshop.sandbox import (
-    DAG_VARIABLES,
-    TODAY_VARIABLES,
-    is_real,
-    sandbox_environment,
-    unused_port,
-)
+from workshop.sandbox import is_real, sandbox_environment, told, unused_port
 
 COMPONENTS = {
     "api-server": ("api-server",),
@@ -48,9 +42,7 @@ def last_line(text: str) -> str:
 
 def world_environment() -> dict[str, str]:
     """Return this environment for DAGs: all of it in the real world, else nothing real in it."""
-    names = (*DAG_VARIABLES, *TODAY_VARIABLES)
-    kept = {name: os.environ[name] for name in names if name in os.environ}
-    return (dict(os.environ) if is_real() else sandbox_environment()) | kept
+    return dict(os.environ) if is_real() else sandbox_environment() | told()
 
 
 class Components:

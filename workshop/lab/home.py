@@ -137,13 +137,16 @@ def _set_environment(home: Home, keep: Collection[str]) -> None:
         os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost"])
 
 
-def new_home() -> Home:
+def new_home(where: Path | None = None) -> Home:
     """Return a new home that is locked as long as this process lives.
 
+    Args:
+        where: the folder that it is made in; by default the temporary folder.
+
     Raises:
-        OSError: the temporary folder cannot be written.
+        OSError: that folder cannot be written.
     """
-    draft = Path(tempfile.mkdtemp(prefix="gcp_spy_new-"))
+    draft = Path(tempfile.mkdtemp(prefix="gcp_spy_new-", dir=where))
     alive = (draft / "alive").open("w")
     fcntl.flock(alive, fcntl.LOCK_EX)
     # Locked first, then named: another process never sees a home that looks abandoned.
@@ -152,7 +155,8 @@ def new_home() -> Home:
 
 def _sweep() -> None:
     """Remove what killed processes of this user left behind: homes, and commands of tasks."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    where = (Path(tempfile.gettempdir()), BUILD)
+    for folder in (folder for place in where for folder in place.glob(f"{PREFIX}*")):
         with suppress(OSError), (folder / "alive").open("r+") as alive:
             if folder.stat().st_uid == os.getuid():
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)

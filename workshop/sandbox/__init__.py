@@ -3,6 +3,7 @@
 from workshop.sandbox.dropdowns import switches
 from workshop.sandbox.gcloud import SERVICES, Service
 from workshop.sandbox.inbox import arrivals, arrived, mail, received, slack_message
+from workshop.sandbox.isolation import sandbox_environment
 from workshop.sandbox.mailserver import Mail, MailServer, unused_port
 from workshop.sandbox.slack import NO_STATUS, Slack, SlackMessage, without_webhook
 from workshop.sandbox.world import (
@@ -14,15 +15,18 @@ from workshop.sandbox.world import (
     fault,
     faults_now,
     is_real,
-    sandbox_environment,
+    isolated,
     set_faults,
+    told,
     use_real,
     visit,
+    wants_real,
 )
 
 __all__ = [
     "DAG_VARIABLES", "NO_STATUS", "SERVICES", "TODAY_VARIABLES", "WORLDS", "Mail", "MailServer",
     "Sandbox", "Service", "Slack", "SlackMessage", "arrivals", "arrived", "enter", "fault",
-    "faults_now", "is_real", "mail", "received", "sandbox_environment", "set_faults",
-    "slack_message", "switches", "unused_port", "use_real", "visit", "without_webhook",
+    "faults_now", "is_real", "isolated", "mail", "received", "sandbox_environment", "set_faults",
+    "slack_message", "switches", "told", "unused_port", "use_real", "visit", "wants_real",
+    "without_webhook",
 ]  # fmt: skip

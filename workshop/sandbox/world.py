@@ -1,7 +1,7 @@
 """The sandbox of this process: the world it shows, its faults, and what the DAGs are told of it.
 
 Programs and servers are stand-ins. The servers listen on loopback, on free ports, and end with
-the process. In the real world, which `GCPSPY_WORLD=real` asks for, there is no sandbox.
+the process. In the real world, which `GCPSPY_WORLD=real` asks JupyterLab for, there is no sandbox.
 """
 
 import json
@@ -12,12 +12,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from workshop.ground import Problem
 from workshop.lab import Home, current
-from workshop.sandbox import gcloud
+from workshop.sandbox import gcloud, isolation
 from workshop.sandbox.mailserver import MAIL_FAULTS, MailServer
 from workshop.sandbox.slack import SLACK_FAULTS, Slack
 
@@ -28,12 +31,20 @@ DAG_VARIABLES = ("GCPSPY_SLACK_WEBHOOK", "GCPSPY_RECIPIENT_EMAIL", "AIRFLOW_CONN
 TODAY_VARIABLES = (
     "AIRFLOW_CONN_SLACK_DEFAULT", "AIRFLOW_VAR_GCP_SPY_RECIPIENT", "GCPSPY_RETRY_SECONDS",
 )  # fmt: skip
+# In the environment of a kernel that a Jupyter server starts for a notebook; the warm process.
+SESSION, WARM = "JPY_SESSION_NAME", "workshop.kernels.warm"
 FAULTS: dict[str, tuple[Any, ...]] = {
     **{name: service.faults for name, service in gcloud.SERVICES.items()},
     "gcloud": ("missing",),
     "slack": SLACK_FAULTS,
     "mail": MAIL_FAULTS,
 }
+
+
+NOT_REAL = (
+    "\nGCPSPY_WORLD=real was not followed: the real world opens only in a notebook that you open "
+    "in JupyterLab."
+)
 
 
 @dataclass
@@ -45,6 +56,7 @@ class Sandbox:
     world: str = ""
     path: Path = Path()
     home: Path = Path()
+    programs: Home | None = None  # where the program gcloud is
     world_faults: dict[str, Any] = field(default_factory=dict)
     switches: dict[str, Any] = field(default_factory=dict)  # None: works again
     # The folders of PATH before any stand-in was put there.
@@ -62,11 +74,14 @@ def enter(name: str, home: Path | None = None) -> str:
 
     Args:
         name: a world: a file of the folder worlds beside the notebook, else one of the package's.
-        home: where the program `gcloud` is put; by default this process's private Airflow.
+        home: where the sandbox has its files; by default this process's private Airflow.
 
     Raises:
-        Problem: there is no such world, or its file is not right.
+        Problem: there is no such world, its file is not right, or the stand-ins are not what a
+            DAG would reach.
     """
+    home = home or current()[Home].folder
+    isolation.build_walls(home)
     path = _find(name)
     try:
         world = gcloud.read_world(path)
@@ -77,19 +92,24 @@ def enter(name: str, home: Path | None = None) -> str:
     except (OSError, ValueError) as error:
         raise Problem(f"The world '{name}' cannot be used. {error}") from None
     box = current().find(Sandbox) or current().put(Sandbox())
-    box.world, box.path, box.home = name, path, home or current()[Home].folder
+    if not box.programs or box.home != home:
+        box.programs = isolation.home_of_programs(home)
+    box.world, box.path, box.home = name, path, home
     box.slack.messages.clear()
     box.mail.mails.clear()
-    install_gcloud(box.home, path)
+    install_gcloud(box.programs.folder, box.home, path)
     (box.home / "stopped.txt").unlink(missing_ok=True)
     box.world_faults, box.switches = world["faults"], {}
     _apply(box)
+    program = "" if "gcloud" in box.faults else str(box.programs.folder / "gcloud")
+    isolation.ask(home, program.__eq__)
     count = sum(len(instances) for instances in world["services"].values())
     faults = f", faults: {_in_words(box.faults)}" if box.faults else ""
     own = "" if path.parent == WORLDS else f" (your file worlds/{path.name})"
     return (
         f"Sandbox, world '{name}'{own}: {count} instances{faults}.\n"
         "gcloud, Slack and the mail server are stand-ins on this machine; nothing leaves it."
+        f"{NOT_REAL if wants_real() else ''}"
     )
 
 
@@ -112,7 +132,8 @@ def visit(name: str) -> Iterator[Sandbox]:
     finally:
         box.slack.messages[:], box.mail.mails[:] = messages, mails
         vars(box).update(before)
-        install_gcloud(box.home, box.path)
+        assert box.programs
+        install_gcloud(box.programs.folder, box.home, box.path)
         _apply(box)
 
 
@@ -143,14 +164,46 @@ def _apply(box: Sandbox) -> None:
     (box.home / "faults.json").write_text(json.dumps(box.switches), encoding="utf-8")
     box.slack.set_fault(box.faults.get("slack"))
     box.mail.fault = box.faults.get("mail")
-    # The stand-in for gcloud comes first on PATH, or there is no gcloud at all.
-    folders = [str(box.home / "bin"), *box.folders]
-    if "gcloud" in box.faults:
-        folders = [_without_gcloud(box.home, folder) for folder in box.folders]
-    os.environ["PATH"] = os.pathsep.join(folders)
+    os.environ["PATH"] = _path_with(box, box.folders)
     values = (box.slack.webhook, RECIPIENT, box.mail.connection)
     os.environ.update(zip(DAG_VARIABLES, values, strict=True))
     tell_today()
+
+
+def _path_with(box: Sandbox, folders: list[str]) -> str:
+    """Return PATH with the stand-in for gcloud first, or without any gcloud."""
+    if "gcloud" in box.faults:
+        folders = [_without_gcloud(box.home, folder) for folder in folders]
+    elif box.programs and str(box.programs.folder) not in folders:
+        folders = [str(box.programs.folder), *folders]
+    return os.pathsep.join(folders)
+
+
+@contextmanager
+def isolated(dag: Any) -> Iterator[None]:
+    """Be around a run of a DAG: ask whether the sandbox holds, and keep it around commands.
+
+    Args:
+        dag: the DAG.
+
+    Raises:
+        Problem: the sandbox does not hold, because a cell changed the environment.
+    """
+    if is_real():
+        yield
+        return
+    box = current()[Sandbox]
+    own = shutil.which("gcloud", path=os.pathsep.join(box.folders))
+    # Another one may be a learner's own, made for a test; a function of bash is the reader's.
+    isolation.ask(box.home, lambda found: not found or ("/" in found and found != own))
+    with isolation.kept_by_children(box.home, partial(_path_with, box)):
+        yield
+
+
+def told() -> dict[str, str]:
+    """Return what the sandbox has told this process: for children that begin with nothing real."""
+    names = (*DAG_VARIABLES, *TODAY_VARIABLES, *isolation.walls(Path()))
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def fault(**switches: Any) -> None:
@@ -197,10 +250,8 @@ def switchable() -> Sandbox:
     return current()[Sandbox]
 
 
-def install_gcloud(home: Path, world: Path) -> None:
-    """Write the program `bin/gcloud` of a home; it answers from a world's file."""
-    folder = home / "bin"
-    folder.mkdir(exist_ok=True)
+def install_gcloud(folder: Path, home: Path, world: Path) -> None:
+    """Write the program gcloud into a folder; a world's file and a home's faults are its own."""
     program = folder / "gcloud"
     words = shlex.join([sys.executable, "-I", "-X", "utf8", gcloud.__file__, str(world),
                         str(home / "faults.json")])  # fmt: skip
@@ -240,18 +291,25 @@ def use_real() -> str:
     return "REAL WORLD: your own gcloud, Slack and mail server. Messages leave this machine."
 
 
-def is_real() -> bool:
+def wants_real() -> bool:
     """Return whether the reader asked for the real gcloud, Slack and mail server."""
-    return os.environ.get("GCPSPY_WORLD") == "real"
+    return os.environ.get(isolation.WISH) == "real"
 
 
-def sandbox_environment() -> dict[str, str]:
-    """Return this environment for a child that must stay in the sandbox: nothing real in it."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AIRFLOW", "GCPSPY_", "CLOUDSDK_"))
-    }
+def is_real() -> bool:
+    """Return whether this is the real world: asked for, and in a notebook opened by a person.
+
+    A Jupyter server names the session in the environment of the kernel that it starts. What a
+    kernel starts in its turn, as papermill in a cell, inherits the name and is no such notebook.
+    """
+    if not wants_real() or not os.environ.get(SESSION):
+        return False
+    try:
+        parent = psutil.Process(int(os.environ["JPY_PARENT_PID"]))
+        # A fork has no environment of its own that others could read.
+        return SESSION not in parent.environ() and WARM not in parent.cmdline()
+    except (KeyError, ValueError, psutil.Error):
+        return False
 
 
 def tell_today() -> None:

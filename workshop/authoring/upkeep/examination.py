@@ -10,7 +10,7 @@ from importlib.metadata import version
 from workshop.ground import ROOT
 from workshop.kernels import keep_warm
 from workshop.kernels.provisioner import way
-from workshop.sandbox import is_real, use_real
+from workshop.sandbox import use_real, wants_real
 from workshop.show import render
 
 MEGABYTES_FREE = 200  # an Airflow home with its logs stays under a tenth of that
@@ -47,10 +47,10 @@ def _ports() -> str:
 
 
 def _world() -> str:
-    if not is_real():
+    if not wants_real():
         return "OK, the sandbox"
     use_real()
-    return "OK, the REAL one"
+    return "OK, the REAL one in JupyterLab"
 
 
 FACTS: dict[str, Callable[[], str]] = {

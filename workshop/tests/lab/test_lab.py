@@ -221,6 +221,7 @@ def test_the_real_world_is_used_when_asked_for(folder: Path) -> None:
         folder, GCPSPY_WORLD="real", GCPSPY_SLACK_WEBHOOK=slack.webhook,
         GCPSPY_RECIPIENT_EMAIL="me@example.com", AIRFLOW_CONN_SMTP_DEFAULT=mail.connection,
         PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
+        JPY_SESSION_NAME="03_list_instances.ipynb", JPY_PARENT_PID=str(os.getpid()),
     )  # fmt: skip
     assert done.stdout.startswith("REAL WORLD"), done.stderr
     assert done.stdout.endswith("success\n")

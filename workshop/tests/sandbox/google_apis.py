@@ -12,9 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from workshop.sandbox import gcloud
-
-# What gcloud calls the API of a service, where that is not the service's own name.
-APIS = {"bigtable": "bigtableadmin", "filestore": "file"}
+from workshop.sandbox.isolation import APIS
 
 
 class GoogleApis:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from workshop import sandbox
-from workshop.sandbox import gcloud
+from workshop.sandbox import gcloud, isolation
 from workshop.sandbox.world import install_gcloud
 from workshop.slides import Builder
 from workshop.tests.sandbox import forking
@@ -73,9 +73,9 @@ class Google(NamedTuple):
 
 def stand_in(home: Path, world: Path) -> str:
     """Return the program that stands in for gcloud, with no fault but the world's own."""
-    install_gcloud(home, world)
+    install_gcloud(home, home, world)
     (home / "faults.json").write_text("{}")
-    return str(home / "bin" / "gcloud")
+    return str(home / "gcloud")
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +221,11 @@ def test_the_dag_says_the_same_with_either(
             rest = os.environ["PATH"].split(os.pathsep)[1:]
             for name, value in (variables | {"PATH": os.pathsep.join(rest)}).items():
                 monkeypatch.setenv(name, value)
+            for name in isolation.walls(Path()).keys() - variables.keys():
+                monkeypatch.delenv(name)
+            monkeypatch.setenv("GCPSPY_WORLD", "real")  # else the run would be refused
+            monkeypatch.setenv("JPY_SESSION_NAME", "06_the_whole_dag.ipynb")
+            monkeypatch.setenv("JPY_PARENT_PID", str(os.getpid()))
             assert shutil.which("gcloud") == REAL
         assert names["dag"].test().state == "success"
         arrived.append(sandbox.arrivals()[-2:])
