@@ -27,7 +27,7 @@ GCP_SERVICES = [
 
 
 def instance_names(result):
-    return [] if result == "Listed 0 items." else result.split()
+    return [] if result == "Listed 0 items." else result.split(" ")
 
 
 def slack_field(title, names):
