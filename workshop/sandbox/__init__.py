@@ -16,6 +16,7 @@ from workshop.sandbox.world import (
     faults_now,
     is_real,
     isolated,
+    known_worlds,
     set_faults,
     told,
     use_real,
@@ -26,7 +27,7 @@ from workshop.sandbox.world import (
 __all__ = [
     "DAG_VARIABLES", "NO_STATUS", "SERVICES", "TODAY_VARIABLES", "WORLDS", "Mail", "MailServer",
     "Sandbox", "Service", "Slack", "SlackMessage", "arrivals", "arrived", "enter", "fault",
-    "faults_now", "is_real", "isolated", "mail", "received", "sandbox_environment", "set_faults",
-    "slack_message", "switches", "told", "unused_port", "use_real", "visit", "wants_real",
-    "without_webhook",
+    "faults_now", "is_real", "isolated", "known_worlds", "mail", "received", "sandbox_environment",
+    "set_faults", "slack_message", "switches", "told", "unused_port", "use_real", "visit",
+    "wants_real", "without_webhook",
 ]  # fmt: skip

@@ -144,8 +144,12 @@ def _find(name: str) -> Path:
         path = folder / f"{name}.yaml"
         if path.is_file():
             return path
-    known = sorted({path.stem for path in WORLDS.glob("*.yaml")})
-    raise Problem(f"There is no world '{name}'. The worlds are: {', '.join(known)}.")
+    raise Problem(f"There is no world '{name}'. The worlds are: {', '.join(known_worlds())}.")
+
+
+def known_worlds() -> list[str]:
+    """Return the names of the package's own worlds."""
+    return sorted(path.stem for path in WORLDS.glob("*.yaml"))
 
 
 def _check_fault(what: str, kind: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from workshop.ground import Problem, count
 from workshop.ground.cells import read_steps
-from workshop.ground.talk import PARTS
+from workshop.ground.talk import PARTS, slide_of
 from workshop.lab import DagFolder, current
 from workshop.lab.dagcell import DagText, check_syntax, execute
 
@@ -123,8 +123,9 @@ class Builder:
         """Take the workbook's own parts up to a slide in place of all that was written so far.
 
         Raises:
-            Problem: no part is written up to that slide.
+            Problem: the talk has no such slide, or no part is written up to it.
         """
+        slide_of(slide)
         steps = [step for step in read_steps() if step.slide <= slide]
         if not steps:
             first = read_steps()[0].slide

@@ -51,6 +51,8 @@ def register(shell: Any) -> None:
     if not session.find(Builder):
         session.put(Builder(shell.user_ns))
         load_ipython_extension(shell)
+        # Messages and the presenter's command name them, in notebooks too that do not import them.
+        shell.push({"catch_up": catch_up, "stored": stored}, interactive=False)
 
 
 def follow(shell: Any) -> None:
@@ -76,9 +78,10 @@ def catch_up(slide: int) -> None:
         slide: a slide's number; later cells of the notebook go on from there.
 
     Raises:
-        Problem: the notebook has not started, or nothing is written up to that slide.
+        Problem: the notebook has not started, the talk has no such slide, or nothing is written up
+            to it.
     """
-    if not isinstance(slide, int):
+    if type(slide) is not int:  # True is a number to Python
         raise Problem("Write the slide's number: catch_up(31).")
     print(current()[Builder].catch_up(slide))
 

@@ -3,8 +3,11 @@
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from workshop.ground import NOTEBOOKS, Problem, known, notebooks
 from workshop.ground.cells import HEADING, OWN_FILE, read_steps, slides_of
@@ -47,6 +50,26 @@ def mirror(folder: Path, name: str, text: str) -> None:
         part.write_text(text, encoding="utf-8")
         part.chmod(0o444)
         part.replace(target)
+        if _of_another(folder / f".{name}.writer"):
+            print(
+                f"dags/{name} was another open notebook's. It is this one's now: whichever "
+                "notebook writes last has it."
+            )
+
+
+def _of_another(note: Path) -> bool:
+    """Return whether a process that still runs wrote a file last; take note that this one did."""
+    before = note.read_text("utf-8") if note.exists() else ""
+    note.write_text(_name_of(os.getpid()), encoding="utf-8")
+    with suppress(psutil.Error, ValueError):
+        pid = int(before.partition(" ")[0])
+        return pid != os.getpid() and _name_of(pid) == before
+    return False
+
+
+def _name_of(pid: int) -> str:
+    """Return a process's number with its begin: numbers come again."""
+    return f"{pid} {psutil.Process(pid).create_time()}"
 
 
 def catch_up(slide: int, folder: Path) -> Path:

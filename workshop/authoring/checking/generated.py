@@ -11,6 +11,7 @@ from workshop.authoring.checking.recording import normalise
 from workshop.ground import NOTEBOOKS, ROOT
 from workshop.ground.cells import Step, read_steps
 from workshop.ground.talk import notebooks_table, read_slides, slides_table
+from workshop.sandbox import known_worlds
 from workshop.slides import assemble
 from workshop.slides.assembly import FILE_NAME
 
@@ -18,7 +19,9 @@ DAG_FILE = ROOT / "dags" / FILE_NAME
 README = ROOT / "README.md"
 INDEX = NOTEBOOKS / "00_index.ipynb"
 INDEX_TEMPLATE = Path(__file__).with_name("index.md")
-MARKS = ("<!-- notebooks: made by `make record` -->\n", "\n<!-- end of notebooks -->")
+# What stands in the README before and behind a text that is made.
+NOTEBOOKS_MARKS = ("<!-- notebooks: made by `make record` -->\n", "\n<!-- end of notebooks -->")
+WORLDS_MARKS = ("<!-- worlds: made by `make record` -->", "<!-- end of worlds -->")
 
 
 def dag_file(steps: list[Step]) -> str:
@@ -27,10 +30,20 @@ def dag_file(steps: list[Step]) -> str:
 
 
 def readme() -> str:
-    """Return the README with its table of notebooks made anew."""
-    before, begin, rest = README.read_text(encoding="utf-8").partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    return before + begin + notebooks_table("notebooks/") + end + after
+    """Return the README with its table of notebooks, and its list of worlds, made anew."""
+    text = README.read_text(encoding="utf-8")
+    made = {NOTEBOOKS_MARKS: notebooks_table("notebooks/"), WORLDS_MARKS: worlds()}
+    for marks, new in made.items():
+        before, begin, rest = text.partition(marks[0])
+        _, end, after = rest.partition(marks[1])
+        text = before + begin + new + end + after
+    return text
+
+
+def worlds() -> str:
+    """Return the names of the worlds as a part of a sentence."""
+    *names, last = [f"`{name}`" for name in known_worlds()]
+    return f"{', '.join(names)} and {last}"
 
 
 def index() -> Any:
@@ -42,6 +55,7 @@ def index() -> Any:
     text = template.substitute(
         whole=max(slide.number for slide in read_slides() if slide.notebook == last),
         notebooks=notebooks_table(),
+        worlds=worlds(),
         slides=slides_table(),
     )
     notebook = jupytext.reads(text, "md")

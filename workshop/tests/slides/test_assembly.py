@@ -7,6 +7,7 @@ import pytest
 
 from workshop.ground import Problem
 from workshop.ground.cells import parse_slide, read_steps
+from workshop.ground.talk import last_slide
 from workshop.slides import FILE_NAME, Builder
 
 IMPORTS = """\
@@ -146,11 +147,24 @@ def test_catching_up_to_nothing_is_one_sentence(lab: Any) -> None:
         Builder({}).catch_up(3)
 
 
-def test_catching_up_to_no_number_is_one_sentence() -> None:
+@pytest.mark.parametrize("slide", [last_slide() + 1, 4000, 0, -22])
+def test_catching_up_to_a_slide_that_is_none_is_refused(
+    lab: Any, names: dict[str, Any], slide: int
+) -> None:
+    builder = Builder(names)
+    builder.catch_up(25)
+    text = (lab.dags / "gcp_spy.py").read_text()
+    with pytest.raises(Problem, match=f"^There is no slide {slide}: the talk has the slides 1 to "):
+        builder.catch_up(slide)
+    assert (lab.dags / "gcp_spy.py").read_text() == text
+
+
+@pytest.mark.parametrize("slide", ["31", 31.0, True, None])
+def test_catching_up_to_no_number_is_one_sentence(slide: Any) -> None:
     from workshop import slides
 
     with pytest.raises(Problem, match=r"^Write the slide's number: catch_up\(31\)\.$"):
-        slides.catch_up("31")  # type: ignore[arg-type]
+        slides.catch_up(slide)
 
 
 def test_a_notebook_run_again_from_its_top_is_as_it_was(lab: Any, names: dict[str, Any]) -> None:

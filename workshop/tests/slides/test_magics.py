@@ -1,5 +1,6 @@
 """The magics and what happens around a cell, in a shell of IPython within this process."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,6 +80,19 @@ def test_slides_exercises_and_solutions_write_the_file(
     magics.catch_up(31)
     assert capsys.readouterr().out.startswith("As after slide 31: gcp_spy.py · ")
     assert len(notebook.user_ns["dag"].tasks) == 4
+
+
+def test_the_cure_that_a_message_names_works_where_nobody_imported_it(
+    notebook: Any, session: Session, capsys: Any
+) -> None:
+    notebook.run_cell("%%slide 25 list_instances\nbash_task = BashOperator(task_id='t', dag=dag)")
+    cure = re.search(r"catch_up\(\d+\)", capsys.readouterr().out)
+    assert cure
+    notebook.run_cell(cure[0])
+    assert capsys.readouterr().out.startswith(f"As after slide {cure[0][9:-1]}: gcp_spy.py · ")
+    notebook.run_cell("stored()")
+    assert "Nothing is stored" in capsys.readouterr().out
+    assert {"catch_up", "stored"} <= set(notebook.user_ns_hidden)
 
 
 def test_a_notebook_gets_its_magics_once(notebook: Any, session: Session) -> None:

@@ -79,6 +79,43 @@ def test_the_growing_file_stands_in_the_copy_read_only(
     assert [path.name for path in mirrored.parent.iterdir()] == ["gcp_spy.py"]
 
 
+def test_two_open_notebooks_that_write_one_file_say_so(
+    lab: Any, copy: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom workshop.slides.workcopy import mirror\n"
+        "for line in sys.stdin:\n    mirror(Path.cwd(), 'gcp_spy.py', line)\n"
+        "    print('written', flush=True)\n"
+    )
+
+    def write(notebook: subprocess.Popen[str]) -> list[str]:
+        """Let another process write the file, and return what it says."""
+        assert notebook.stdin and notebook.stdout
+        notebook.stdin.write("x = 1\n")
+        notebook.stdin.flush()
+        said = iter(notebook.stdout.readline, "written\n")
+        return list(said)
+
+    monkeypatch.chdir(copy)
+    builder = slides.Builder({})
+    builder.catch_up(25)
+    builder.catch_up(31)
+    assert capsys.readouterr().out == ""
+    words = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, cwd=copy, **pipes) as other:  # type: ignore[call-overload]
+        (said,) = write(other)
+        assert said.startswith("dags/gcp_spy.py was another open notebook's.")
+        assert write(other) == []  # nobody wrote in between
+        builder.catch_up(25)
+        assert capsys.readouterr().out == said
+        write(other)
+        other.stdin.close()
+    builder.catch_up(31)  # the other one has ended
+    assert capsys.readouterr().out == ""
+    assert (copy / "dags" / "gcp_spy.py").read_text() == (lab.dags / "gcp_spy.py").read_text()
+
+
 def test_a_dag_file_of_the_learner_s_own_stays(lab: Any, copy: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(copy)
     mine = copy / "dags" / "gcp_spy.py"
