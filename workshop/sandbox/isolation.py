@@ -175,11 +175,11 @@ def kept_by_children(home: Path, path_with: Callable[[list[str]], str]) -> Itera
     """
     start: Any = subprocess.Popen.__init__
 
-    def guarded(self: Any, *args: Any, env: Any = None, **options: Any) -> None:
-        if env is not None:
+    def guarded(self: Any, *args: Any, **options: Any) -> None:
+        if (env := options.get("env")) is not None:
             folders = os.get_exec_path({"PATH": env.get("PATH", PATH_OF_BASH)})
-            env = {**env, **walls(home), "PATH": path_with(folders)}
-        start(self, *args, env=env, **options)
+            options["env"] = {**env, **walls(home), "PATH": path_with(folders)}
+        start(self, *args, **options)
 
     subprocess.Popen.__init__ = guarded  # type: ignore[method-assign]
     try:
