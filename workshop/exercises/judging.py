@@ -7,17 +7,22 @@ and what arrived in it, stay as they were.
 
 import ast
 import html
-from collections.abc import Callable, Collection, Mapping
+import re
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from itertools import takewhile
+from numbers import Number
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pandas as pd
 import yaml
 
-from workshop.ground import known
+from workshop.ground import Problem, known
 from workshop.ground.cells import code_cells, is_solution, read_attempts
 from workshop.ground.learner import note_solved, solved
 from workshop.lab import TaskLogs, current
@@ -34,7 +39,15 @@ MARKS = {
     "open": ("… Not attempted yet.", "#8c8c8c"),
 }
 # Of a right answer: the types that an answer may have, where it is not the same type alone.
-KINDS: dict[type, Any] = {set: (set, list, tuple), list: (list, tuple)}
+KINDS: dict[type, Any] = {
+    set: (Set, list, tuple, range),
+    list: (list, tuple),
+    dict: Mapping,
+    int: Number,
+}
+PRINTED = 15  # lines of a command that failed; gcloud's longest error has twelve
+FAILED = "Task failed with exception"  # Airflow's line before an error
+FRAME = re.compile(r"  .+, line \d+, in ")  # a line of a logged traceback
 
 
 class Wrong(Exception):
@@ -49,6 +62,27 @@ def expect(condition: object, sentence: str) -> None:
     """
     if not condition:
         raise Wrong(sentence)
+
+
+@contextmanager
+def trying(introduction: str = "") -> Iterator[None]:
+    """Run what the learner's work is asked to do; whatever it raises is wrong, not an interrupt.
+
+    Args:
+        introduction: what comes before the sentence.
+
+    Raises:
+        Wrong: it raised something, be it Airflow's, pytest's, or an end of the program.
+    """
+    try:
+        yield
+    except (Wrong, KeyboardInterrupt):
+        raise
+    except Problem as problem:
+        raise Wrong(f"{introduction}{problem}") from None
+    except BaseException as error:
+        said = " ".join("".join(traceback.format_exception_only(error)).split()).rstrip(": .")
+        raise Wrong(f"{introduction}It stops with {said}.") from None
 
 
 def expect_dag(dag: Any, call: str, *names: str) -> None:
@@ -74,8 +108,8 @@ class Question:
     """An exercise whose right answer is the same for everybody.
 
     An answer is judged part by part: a dict by its keys, a set by the members that have a hint, a
-    list by its places; a number or a text is one part, called None. In a text, capital letters and
-    a full stop at the end make no difference; write `right` and `choices` without.
+    list by its places; a number or a text is one part, called None. In texts, also those within,
+    capital letters and a full stop at the end make no difference. What nobody asked for is wrong.
 
     Args:
         title: what it asks, in a few words.
@@ -100,14 +134,18 @@ class Question:
             Wrong: it is another one.
         """
         names = {"wanted": type(self.right).__name__, "kind": type(answer).__name__}
-        answer = answer.strip().rstrip(".").lower() if isinstance(answer, str) else answer
-        expect(self._can_judge(answer), self.refusal.format(**names))
-        right, given = self._parts(self.right), self._parts(answer)
-        hints = self.hints if isinstance(self.hints, Mapping) else dict.fromkeys(right, self.hints)
+        given = _plain(answer)
+        expect(self._can_judge(given), self.refusal.format(**names))
+        right, given = self._parts(_plain(self.right)), self._parts(given)
+        hints = self.hints
+        if isinstance(hints, str):
+            hints = dict.fromkeys(self._parts(self.right), hints)
         for part, hint in hints.items():
-            got, wanted = given.get(part), right[part]
-            same = got == wanted or (isinstance(got, str | list | tuple) and set(got) == wanted)
+            got = given.get(_plain(part))
+            same = _same_part(got, right[_plain(part)])
             expect(same, hint.format(part=part, got=got, answer=answer))
+        for part in given:
+            expect(part in right, f"Nobody asked for {part!r}: leave it out.")
 
     def _can_judge(self, answer: Any) -> bool:
         kind = type(self.right)
@@ -115,17 +153,39 @@ class Question:
             return False
         if kind is list and len(answer) != len(self.right):
             return False
+        choices = _plain(list(self.choices))
         words = [answer] if kind is str else answer
-        if self.choices and kind in (dict, list):
-            return sorted(words, key=repr) == sorted(self.choices)
-        return not self.choices or all(word in self.choices for word in words)
+        if choices and kind in (dict, list):
+            return sorted(words, key=repr) == sorted(choices)
+        return not choices or all(word in choices for word in words)
 
     def _parts(self, answer: Any) -> dict[Any, Any]:
         if isinstance(self.right, set):
-            return {member: member in answer for member in self.hints}
+            listed = list(answer)
+            known = {_plain(member): _plain(member) in listed for member in self.hints}
+            return known | {repr(each): True for each in listed if each not in list(known)}
         if isinstance(self.right, list):
             return dict(enumerate(answer))
         return answer if isinstance(self.right, dict) else {None: answer}
+
+
+def _plain(answer: Any) -> Any:
+    """Return an answer whose texts have no capital letters, and no full stop at the end."""
+    if isinstance(answer, str):
+        return answer.strip().rstrip(".").lower()
+    if isinstance(answer, Mapping):
+        return {_plain(part): _plain(value) for part, value in answer.items()}
+    if isinstance(answer, Set):
+        return {_plain(member) for member in answer}
+    return [_plain(member) for member in answer] if isinstance(answer, list | tuple) else answer
+
+
+def _same_part(got: Any, wanted: Any) -> bool:
+    """Return whether a part is right; a set may be given in any form that has members."""
+    if isinstance(wanted, set) and isinstance(got, Collection):
+        members = list(wanted)
+        return all(each in members for each in got) and all(each in got for each in members)
+    return bool(got == wanted)
 
 
 @dataclass(frozen=True)
@@ -179,6 +239,9 @@ def check(name: str, answer: Any = None) -> Verdict:
     file = current()[Builder]
     faults_now()  # a sentence in the real world, where nothing is tried out
     attempt, stub = file.attempts.get(name), read_attempts("exercise").get(name)
+    if refused := file.refused(name) or _refused(name):
+        what = f"The cell {refused} did not run: correct it and run it, then run this one again."
+        return Verdict("not yet", what)
     if stub:  # else it wants an answer
         if not attempt or _same(attempt.parts, stub):
             what = f"Change the cell %%exercise {name}, run it, then run this one again."
@@ -187,13 +250,21 @@ def check(name: str, answer: Any = None) -> Verdict:
         return Verdict("open", "Write your answer in place of None, and run this cell again.")
     given = attempt.given if attempt else _is_solution(current()[Cells].now)
     try:
-        asked.judge(file.use_attempt(name) if attempt else answer)
+        with trying():
+            asked.judge(file.use_attempt(name) if attempt else answer)
     except Wrong as wrong:
-        return Verdict("not yet", str(wrong))
+        return Verdict("not yet", current()[TaskLogs].plain(" ".join(str(wrong).split())))
     if given:
         return Verdict("right", "This is the workbook's own solution; yours may be another one.")
     note_solved(Path.cwd(), name)
     return Verdict("right", asked.title)
+
+
+def _refused(name: str) -> str:
+    """Return which cell should have made what the cell that runs now hands over, but raised."""
+    cells = current()[Cells]
+    handed = re.search(rf"""check\(\s*['"]{name}['"]\s*,\s*(?:answer\s*=\s*)?(\w+)""", cells.now)
+    return f"that makes {handed[1]}" if handed and handed[1] in cells.refused else ""
 
 
 def _is_solution(source: str) -> bool:
@@ -229,11 +300,10 @@ class Ran:
             self.tasks, self.states, kept = tasks(run), states(run), xcoms(run)
             self.messages, self.mails = list(box.slack.messages), list(box.mail.mails)
         self.xcoms = {(row.task, row.key): row.value for row in kept.itertuples()}
-        self.last_errors = {
-            task: logs.plain(message).rstrip(".")
+        self.errors = {
+            task: " ".join(words).rstrip(".")
             for (_, task, _, _), lines in logs.of_run(run.run_id).items()
-            for level, message in lines
-            if level in ("error", "critical")
+            if (words := _words_of_failure(lines))
         }
 
     def kept(self, task: str) -> Any:
@@ -250,7 +320,19 @@ class Ran:
         for task, state in sorted(
             self.states.items(), key=lambda each: (each[1] != "failed", each)
         ):
-            why = f"failed: {self.last_errors.get(task, 'its log says no more')}"
+            why = f"failed: {self.errors.get(task, 'its log says no more')}"
             what = why if state == "failed" else f"is {state}"
             expect(state == "success", f"{introduction}The task {task} {what}.")
         return self
+
+
+def _words_of_failure(lines: list[tuple[str, str]]) -> list[str]:
+    """Return the errors that a try of a task logged, and before them what its command printed."""
+    errors = [message for level, message in lines if level in ("error", "critical")]
+    messages = [message for _, message in lines]
+    if "Output:" in messages and errors:  # a sensor has one for each of its looks
+        begin = len(messages) - messages[::-1].index("Output:")
+        printed = takewhile(lambda line: not line.startswith("Command exited"), messages[begin:])
+        errors = [*list(printed)[-PRINTED:], *errors]
+    told = [message.strip() for message in errors if not FRAME.match(message)]
+    return [message for message in dict.fromkeys(told) if message != FAILED]

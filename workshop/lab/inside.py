@@ -706,12 +706,16 @@ def why_it_waits(dag_id: str) -> dict[str, str]:
 
 
 def first_ticks(dag: Any, count: int) -> list[Any]:
-    """Return the first times after November 2018 at which a DAG's schedule makes it run."""
+    """Return the first times after November 2018 at which a DAG's schedule makes it run.
+
+    They are in the schedule's own time zone.
+    """
     import pendulum
     from airflow.serialization.encoders import coerce_to_core_timetable
     from airflow.timetables.base import TimeRestriction
 
     timetable = coerce_to_core_timetable(dag.timetable)
+    zone = getattr(timetable, "_timezone", dag.timezone)
     when = TimeRestriction(pendulum.datetime(2018, 12, 1, tz="UTC"), None, True)
     ticks: list[Any] = []
     last = None
@@ -719,7 +723,7 @@ def first_ticks(dag: Any, count: int) -> list[Any]:
         info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=when)
         if info is None:
             break
-        ticks.append(info.run_after)
+        ticks.append(info.run_after.in_timezone(zone))
         last = info.data_interval
     return ticks
 

@@ -13,6 +13,8 @@ from workshop.lab.interrupts import show_interrupt
 from workshop.show import Graphs
 from workshop.slides.assembly import Builder
 
+# The names that a cell binds, as far as its text shows; one that raised may be no Python.
+BINDS = re.compile(r"^\s*def (\w+)|^\s*(\w+)\s*(?::[^=\n]+)?=(?!=)|\bas (\w+)", re.MULTILINE)
 SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!", re.MULTILINE)  # !command, name = !command
 
 
@@ -21,11 +23,13 @@ class Cells:
 
     def __init__(self) -> None:
         self.before, self.now = "", ""
+        self.refused: set[str] = set()  # the names of cells that raised when they ran last
         self.observers: list[Callable[[str], None]] = []  # called with a cell's source at its end
 
     def begin(self, info: Any) -> None:
         """Take a cell that begins; IPython calls this."""
         self.before, self.now = self.now, info.raw_cell or ""
+        self.refused -= _bound(self.now)
         # IPython loses what a short command prints while a thread keeps the interpreter busy:
         # pexpect takes a command that ended in that moment for one that printed nothing.
         if SHELL.search(self.now):
@@ -33,9 +37,15 @@ class Cells:
 
     def end(self, result: Any) -> None:
         """Take a cell that has ended; IPython calls this."""
+        if not result.success:
+            self.refused |= _bound(self.now)
         current()[Graphs].settle()
         for observer in self.observers:
             observer(self.now)
+
+
+def _bound(source: str) -> set[str]:
+    return {name for names in BINDS.findall(source) for name in names if name}
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -1,15 +1,46 @@
 """The exercises of the notebook 01_why_airflow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from workshop.exercises.judging import Ran, expect, expect_dag
 
 
 def tidy(dag: Any) -> None:
-    """Expect a task that runs after a failed one."""
+    """Expect a task that runs after another one, whatever became of that."""
     expect_dag(dag, 'check("tidy", cleaning)', "tidy", "work")
-    above = dag.task_dict["tidy"].get_flat_relative_ids(upstream=True)
+    waits = dag.task_dict["tidy"]
+    above = waits.get_flat_relative_ids(upstream=True)
     expect("work" in above, "tidy no longer waits for work: it would clean up while work goes on.")
+    # dag.test() runs one task after the other: it cannot show that this rule waits for nothing.
+    wrong = "With the trigger rule always tidy does not wait: it would clean up while work goes on."
+    expect(waits.trigger_rule != "always", wrong)
     states = Ran(dag, "talk").states
     expect(states["work"] == "failed", f"work is {states['work']}, and it must still fail.")
-    expect(states["tidy"] == "success", f"tidy is {states['tidy']}: look at its trigger rule.")
+    _expect_tidied(states)
+    for state in ("success", "skipped"):
+        with _ending_as(dag.task_dict["work"], state):
+            _expect_tidied(Ran(dag, "talk").states)
+
+
+def _expect_tidied(states: dict[str, str | None]) -> None:
+    state = states["tidy"]
+    wrong = f"Where work is {states['work']}, tidy is {state}: look at its trigger rule."
+    expect(state == "success", wrong)
+
+
+@contextmanager
+def _ending_as(task: Any, state: str) -> Iterator[None]:
+    """Let a task end in another state, success or skipped, without doing its work."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    def execute(context: Any) -> None:
+        if state == "skipped":
+            raise AirflowSkipException("for the check")
+
+    task.execute = execute
+    try:
+        yield
+    finally:
+        del task.execute

@@ -1,9 +1,10 @@
 """The exercises of the notebook 02_concepts."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
-from workshop.exercises.judging import Ran, expect, expect_dag
+from workshop.exercises.judging import Ran, Wrong, expect, expect_dag
 from workshop.lab import Home, current
 
 
@@ -17,8 +18,16 @@ def once(dag: Any) -> None:
     days = ["2018-12-01", "2018-12-01", "2018-12-02", "2018-12-01"]
     for day in days:
         Ran(dag, "talk", logical_date=pendulum.parse(day)).expect_success()
-    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file()]
+    texts = [_read(path) for path in sorted(folder.rglob("*")) if path.is_file()]
     for day in sorted(set(days)):
         found = sum(day in line for text in texts for line in text.splitlines())
         wrong = f"After {days.count(day)} runs of {day} the diary has {found} lines for it."
         expect(found == 1, wrong)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        wrong = f"In the folder diary the file {path.name} is no text: write lines into text files."
+        raise Wrong(wrong) from None

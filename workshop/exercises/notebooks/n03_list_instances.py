@@ -1,5 +1,6 @@
 """The exercises of the notebook 03_list_instances."""
 
+import re
 from typing import Any
 
 from workshop.exercises.judging import LIST, SERVICES, Ran, expect
@@ -7,19 +8,34 @@ from workshop.lab.inside import first_ticks
 
 
 def weekdays(dag: Any) -> None:
-    """Expect a schedule from Monday to Friday at half past eight."""
-    ticks = first_ticks(dag, 8)
+    """Expect a schedule from Monday to Friday at half past eight, on its own zone's clock."""
+    ticks = first_ticks(dag, 200)  # winter and summer
     expect(ticks, "This DAG has no schedule: it never runs by itself. Write schedule=…")
     for tick in ticks:
         wrong = f"It also runs on a {tick:%A}; look at the last of the five fields."
         expect(tick.isoweekday() <= 5, wrong)
-        wrong = f"It runs at {tick:%H:%M}, and it should at 08:30; the first field is the minute."
-        expect((tick.hour, tick.minute) == (8, 30), wrong)
+        minute = "the first field is the minute" if tick.minute != 30 else ""
+        hour = "the second field is the hour" if tick.hour != 8 else ""
+        fields = ", ".join(filter(None, (minute, hour)))
+        clock = f"{tick:%H:%M} ({tick.timezone_name})"
+        expect(not fields, f"It runs at {clock}, and it should at 08:30; {fields}.")
     days = [tick.isoweekday() for tick in ticks]
     names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
     missed = [name for day, name in enumerate(names, 1) if day not in days] or names
     wrong = f"It does not run once on every weekday: look at {missed[0]}."
-    expect(days == [1, 2, 3, 4, 5, 1, 2, 3], wrong)
+    expect(days == [(days[0] - 1 + number) % 5 + 1 for number in range(200)], wrong)
+
+
+def empty_list(answer: Any) -> None:
+    """Expect a text that says what the task keeps, and from which stream."""
+    expect(isinstance(answer, str), f"Answer with a text: yours is a {type(answer).__name__}.")
+    said = answer.lower()
+    wrong = 'Call start("quiet"), run the DAG, and copy what the task of Spanner kept.'
+    expect("listed 0 items" in said, wrong)
+    streams = set(re.findall(r"(?:std|standard )(err|out)", said))
+    wrong = "Name the one stream that the text comes from: stdout or stderr?"
+    expect(len(streams) == 1, wrong)
+    expect(streams == {"err"}, "Run it with 2>/dev/null: stdout is empty there.")
 
 
 def fifth(dag: Any) -> None:
@@ -33,7 +49,7 @@ def fifth(dag: Any) -> None:
     wrong = f"There are {len(new)} new tasks, and it should be one: one more line of data."
     expect(len(new) == 1, wrong)
     kept = str(ran.expect_success().kept(new[0])).strip()
-    wrong = f"The task {new[0]} kept '{kept[:60]}': the word for the command is filestore."
+    wrong = f"The task {new[0]} kept '{kept}': the word for the command is filestore."
     expect(kept == "shared-home", wrong)
     kept = Ran(dag, "quiet").kept(new[0])
     wrong = f"In the world 'quiet' there is no Filestore, and {new[0]} still kept '{kept}'."

@@ -1,41 +1,80 @@
 """The exercises of the notebook 04_slack."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from workshop.exercises.judging import SERVICES, Ran, expect
 from workshop.lab import Home, current
+from workshop.sandbox import WORLDS, gcloud
+from workshop.sandbox.gcloud import read_world
 
 OTHER_PROJECT = """\
 project: nightly-build
 services: {sql: [{name: orders-db}], spanner: [], bigtable: [], compute: [{name: web-1}]}
 """
 
+# The keys of an attachment and of a block whose texts Slack shows; fallback is for other places.
+# https://docs.slack.dev/legacy/legacy-messaging/legacy-secondary-message-attachments/
+SHOWN = ("text", "pretext", "author_name", "title", "value", "footer")
+
 
 def count(dag: Any) -> None:
-    """Expect the number of instances in each title of the message."""
+    """Expect the number of instances behind each title of the message."""
     for world in ("talk", "quiet"):
         ran, place = Ran(dag, world).expect_success(), f"in the world '{world}'"
         attachments = ran.messages[-1].payload.get("attachments", []) if ran.messages else []
         fields = [one for attachment in attachments for one in attachment.get("fields", [])]
         wrong = f"The message has {len(fields)} fields {place}, not one a service."
         expect(len(fields) == len(SERVICES), wrong)
-        for one in fields:
-            title, number = one.get("title"), str(one.get("value")).count("`") // 2
-            wrong = f"I{place[1:]} a title reads '{title}', and its service has {number} instances."
-            expect(str(number) in re.findall(r"\d+", str(title)), wrong)
+        listed = read_world(WORLDS / f"{world}.yaml")["services"]
+        for service in SERVICES:
+            title, names = gcloud.SERVICES[service].title, [it["name"] for it in listed[service]]
+            found = [one for one in fields if title in str(one.get("title"))]
+            expect(len(found) == 1, f"{len(found)} titles name {title} {place}, and one should.")
+            said = str(found[0]["title"])
+            wrong = (
+                f"I{place[1:]} a title reads '{said}', and its service has {len(names)} instances: "
+                f"write '{title} ({len(names)})'."
+            )
+            expect(re.fullmatch(rf"{title}\D*(?<!\d){len(names)}\D*", said.strip("* ")), wrong)
+            lost = [name for name in names if name not in str(found[0].get("value"))]
+            expect(not lost, f"The message has lost {', '.join(lost)}: only titles should change.")
 
 
 def project(dag: Any) -> None:
     """Expect the project in the message, also where it is called otherwise."""
-    ran = Ran(dag, "talk").expect_success()
-    expect(ran.messages, "No message arrived: the function must still post it.")
+    message = _message(Ran(dag, "talk"))
     wrong = "The message does not name the project spy-demo; gcloud config get-value project does."
-    expect("spy-demo" in ran.messages[-1].text, wrong)
+    expect("spy-demo" in message, wrong)
     path = current()[Home].folder / "other-project.yaml"
     path.write_text(OTHER_PROJECT, encoding="utf-8")
     wrong = (
         "In a project called nightly-build the message still does not say so: ask gcloud "
         "when the task runs, not when the file is read."
     )
-    expect("nightly-build" in Ran(dag, str(path)).messages[-1].text, wrong)
+    message = _message(Ran(dag, str(path)))
+    expect("nightly-build" in message, wrong)
+    expect("spy-demo" not in message, "It names the project spy-demo too, which is another one.")
+
+
+def _message(ran: Ran) -> str:
+    """Return what people read in the one message of a run."""
+    ran.expect_success()
+    expect(ran.messages, "No message arrived: the function must still post it.")
+    expect(len(ran.messages) == 1, f"{len(ran.messages)} messages arrived, and one should.")
+    message = " ".join(_shown(ran.messages[0].payload))
+    expect("orders-db" in message, "The message has lost its instances.")
+    return message
+
+
+def _shown(part: Any, key: str = "") -> Iterator[str]:
+    """Yield the texts of a part of a message that Slack shows."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            yield from _shown(value, name)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _shown(value, key)
+    elif key in SHOWN:
+        yield str(part)

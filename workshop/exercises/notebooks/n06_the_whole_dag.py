@@ -1,14 +1,26 @@
 """The exercises of the notebook 06_the_whole_dag."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from workshop.exercises.judging import LIST, Ran, Wrong, expect
+from workshop.exercises.judging import LIST, Ran, expect
 from workshop.ground.cells import read_attempts
-from workshop.lab import current
-from workshop.sandbox import visit
+from workshop.lab import Home, current
 from workshop.slides import Builder
 
-LONGEST_WAIT = 60  # seconds that a learner's sensor may wait
+HALF_A_MINUTE = range(20, 41)  # seconds after which a learner's sensor may give up
+MACHINES = "project: spy-demo\nservices: {{sql: [], compute: [{}]}}\n"
+# What the sensor should see there, the machines, and what it did not tell apart if it is wrong.
+SEEN = [
+    (True, "{name: web-1, zone: us-east1-c}", "web-1 runs alone, in another zone"),
+    (False, "{name: web-10}, {name: web-2}, {name: my-web-1}",
+     "web-10, web-2 and my-web-1 run, and no web-1"),
+    (False, "{name: web-1, status: TERMINATED}, {name: web-2}",
+     "web-1 has the status TERMINATED, and web-2 runs"),
+    (False, "{name: web-1, status: STAGING}", "web-1 has the status STAGING"),
+]  # fmt: skip
 
 
 def pipefail(dag: Any) -> None:
@@ -47,7 +59,7 @@ def predict(answer: Any) -> None:
 
 
 def sensor(dag: Any) -> None:
-    """Expect a sensor before the list of Compute Engine that sees whether web-1 is there."""
+    """Expect a sensor before the list of Compute Engine that sees whether web-1 runs."""
     from airflow.sdk import BaseSensorOperator
 
     listing = dag.task_dict.get(LIST.format("compute"))
@@ -59,23 +71,48 @@ def sensor(dag: Any) -> None:
     above = listing.get_flat_relative_ids(upstream=True)
     sensors = [task for task in sensors if task.task_id in above]
     expect(sensors, f"Nothing makes {listing.task_id} wait for the sensor: draw the arrow.")
-    waits = sensors[0]
-    wrong = (
-        f"The sensor {waits.task_id} would wait for {waits.timeout:.0f} seconds: give it a "
-        f"timeout of at most {LONGEST_WAIT}."
-    )
-    expect(waits.timeout <= LONGEST_WAIT, wrong)
-    wrong = "web-1 is there in the world 'talk', and the sensor does not see it."
-    expect(_finds(waits, "talk"), wrong)
-    wrong = "In the world 'empty' there is no machine, and the sensor is content all the same."
-    expect(not _finds(waits, "empty"), wrong)
-    Ran(dag, "talk").expect_success()
+    for waits in sensors:
+        ends = max(waits.timeout, waits.poke_interval)  # it looks when the interval is over
+        wrong = (
+            f"The sensor {waits.task_id} would give up after {ends:.0f} seconds: its timeout is "
+            f"{waits.timeout:.0f}, its poke_interval {waits.poke_interval:.0f}."
+        )
+        expect(ends in HALF_A_MINUTE and waits.poke_interval < waits.timeout, wrong)
+    names = [task.task_id for task in sensors]
+    with _looking_once(sensors):
+        ran = Ran(dag, "talk")
+        _expect_seen(ran, names, True, "web-1 runs in the world 'talk'")
+        ran.expect_success()
+        others = re.compile(rf"(?!({'|'.join(map(re.escape, names))})$)")
+        path = current()[Home].folder / "machines.yaml"
+        for seen, machines, what in SEEN:
+            path.write_text(MACHINES.format(machines), encoding="utf-8")
+            ran = Ran(dag, str(path), mark_success_pattern=others)
+            _expect_seen(ran, names, seen, what)
+            kept = ran.states[listing.task_id]
+            wrong = f"Where {what}, the sensor gives up, and {listing.task_id} is {kept}."
+            expect(seen or kept == "upstream_failed", wrong)
 
 
-def _finds(waits: Any, world: str) -> bool:
-    with visit(world):
-        try:
-            return bool(waits.poke({}))
-        except Exception as error:
-            wrong = f"In the world '{world}' the sensor does not look, it raises: {error}"
-            raise Wrong(wrong) from None
+def _expect_seen(ran: Ran, sensors: list[str], seen: bool, what: str) -> None:
+    states = {ran.states[name] for name in sensors}
+    said = "; ".join(f"{name}: {ran.errors[name]}" for name in sensors if name in ran.errors)
+    if seen:
+        wrong = f"Where {what}, the sensor does not see it. {said}."
+        expect(states == {"success"}, wrong)
+    expect(seen or states != {"success"}, f"Where {what}, the sensor is content all the same.")
+    wrong = f"Where {what}, the sensor is skipped, so nobody sees that it gave up: no soft_fail."
+    expect(seen or "failed" in states, wrong)
+
+
+@contextmanager
+def _looking_once(sensors: list[Any]) -> Iterator[None]:
+    """Let sensors give up after their first look."""
+    before = [(task, task.timeout, task.poke_interval) for task in sensors]
+    for task in sensors:
+        task.timeout = task.poke_interval = 0
+    try:
+        yield
+    finally:
+        for task, timeout, poke_interval in before:
+            task.timeout, task.poke_interval = timeout, poke_interval

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from workshop.exercises.judging import Ran, Wrong, expect, expect_dag
+from workshop.exercises.judging import Ran, Wrong, expect, expect_dag, trying
 from workshop.sandbox import visit
 
 DAYS = ("2018-12-01", "2018-12-02")
@@ -26,7 +26,8 @@ def testable(dag: Any) -> None:
         got, wanted = title(day), f"Report of {day} for platform"
         clock = "title has the day of the clock; take that of the run."
         expect(str(date.today()) not in str(got), clock)
-        fresh = "; run the DAG's cell again, a run_conf stays" if "for platform" not in got else ""
+        stale = "for platform" not in str(got)
+        fresh = "; run the DAG's cell again, a run_conf stays" if stale else ""
         expect(got == wanted, f"In the run of {day} title returned {got!r}, not {wanted!r}{fresh}.")
     got = title(DAYS[0], run_conf={"team": "data"})
     wrong = f"With run_conf={{'team': 'data'}} title returned {got!r}."
@@ -56,26 +57,20 @@ def _values_put_back(dag: Any) -> Iterator[None]:
 def catches(answer: Any) -> None:
     """Expect a test that the right DAG passes, and that each fault makes fail."""
     expect(callable(answer), "Hand over a function: def test_invoice(invoice): …")
-    if error := _error_of(answer, invoice()):
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
-        raise Wrong(f"The DAG is right, and your test fails with {said}.")
+    with trying("The DAG is right, and your test does not pass. "), visit("talk"):
+        answer(invoice())
     faults = {
         "send failed": invoice(send="fail"),
         "send was skipped": invoice(send="skip"),
         "total left out a price": invoice(left_out=1),
     }
     for what, dag in faults.items():
-        expect(_error_of(answer, dag), f"Your test passes, though {what}.")
-
-
-def _error_of(test: Any, dag: Any) -> Exception | None:
-    """Return what a test stopped with when it ran a DAG."""
-    with visit("talk"):
         try:
-            test(dag)
-        except Exception as error:
-            return error
-    return None
+            with trying(), visit("talk"):
+                answer(dag)
+        except Wrong:
+            continue
+        raise Wrong(f"Your test passes, though {what}.")
 
 
 def invoice(send: str = "", left_out: int = 0) -> Any:

@@ -126,6 +126,7 @@ def test_every_code_cell_is_collected_and_none_is_skipped() -> None:
 WEEKLY = {
     "authoring/test_worlds.py",
     "cluster/test_trials.py",
+    "exercises/test_judges.py",
     "lab/test_examples.py",
     "sandbox/test_real_gcloud.py",
 }
