@@ -224,7 +224,7 @@ def test_the_name_of_an_operator_is_text_and_no_markup(lab: Any) -> None:
     from airflow.providers.standard.operators.empty import EmptyOperator
     from airflow.sdk import DAG
 
-    class Odd(EmptyOperator):
+    class Odd(EmptyOperator):  # type: ignore[misc]  # Airflow has no types
         custom_operator_name = "<i>&amp;</i>"
 
     with DAG("a.b-c") as dag:
