@@ -1,75 +1,76 @@
-"""How a message and a mail that arrived look in a notebook: HTML in which nothing foreign runs."""
+"""How a message and a mail look: a frame in a notebook, and HTML as text."""
 
 import html
 import re
+from html.parser import HTMLParser
 from typing import Any
 
+import nh3
 
-def message_card(payload: dict[str, Any], answered: str) -> str:
-    """Return a Slack message as HTML.
+# Between the texts of such elements a browser begins a line, or leaves one out.
+LINES = {
+    "address", "article", "dd", "div", "dl", "dt", "figcaption", "footer", "header", "hr", "li",
+    "main", "section", "tr",
+}  # fmt: skip
+PARAGRAPHS = {"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"}
+LINE, PARAGRAPH = "\x1f", "\x1e"
+EDGES = dict.fromkeys(LINES, LINE) | dict.fromkeys(PARAGRAPHS, PARAGRAPH)
+BEGINS = {"br": "\n", "code": "`", "li": "- "}
+ENDS = {"code": "`", "td": " ", "th": " "}
+INVISIBLE = {"script", "style", "template", "title"}
+
+
+def card(head: str, body: str) -> str:
+    """Return a frame that is readable on a light and on a dark page.
 
     Args:
-        payload: what was posted.
-        answered: status and text of the answer.
+        head: HTML of what is known about the message.
+        body: HTML of what it says.
     """
-    # Where there are blocks, the text is for notifications alone.
-    parts = [_paragraph(text) for text in block_texts(payload) or [payload.get("text", "")]]
-    for attachment in payload.get("attachments", []):
-        parts.append(_paragraph(attachment.get("pretext", "")))
-        fields = "".join(
-            f'<div style="margin:4px 24px 4px 0"><b>{_escaped(field.get("title", ""))}</b>'
-            f"<br>{_mrkdwn(field.get('value', ''))}</div>"
-            for field in attachment.get("fields", [])
-        )
-        color = _color(attachment.get("color"))
-        text = _paragraph(attachment.get("text", ""))
-        if fields or text:
-            parts.append(
-                f'<div style="border-left:4px solid {color};padding-left:12px;display:flex;'
-                f'flex-wrap:wrap">{text}{fields}</div>'
-            )
-    return _card(f"<b>gcp_spy</b> · answered {_escaped(answered)}", "".join(parts))
-
-
-def mail_card(subject: str, sender: str, recipients: str, body: str) -> str:
-    """Return a mail as HTML; its body's bold text and line breaks stay."""
-    # Everything is escaped; then the two marks that this mail needs are let through.
-    body = re.sub(r"&lt;(/?b|br)&gt;", r"<\1>", _escaped(body))
-    body = re.sub(r"(<br>)+$", "", body)
-    people = f"From {_escaped(sender)} to {_escaped(recipients)}"
-    return _card(f"<b>{_escaped(subject)}</b><br>{people}", body)
-
-
-def block_texts(payload: dict[str, Any]) -> list[str]:
-    """Return the texts of a message's blocks, in order."""
-    blocks = payload.get("blocks") or []
-    texts = [it for block in blocks for it in (block.get("text"), *block.get("elements", [])) if it]
-    return [html.unescape(str(it.get("text", ""))) for it in texts]
-
-
-def _escaped(text: Any) -> str:
-    return html.escape(str(text), quote=True)
-
-
-def _mrkdwn(text: Any) -> str:
-    code = '<code style="background:#f1f1f1;color:#1b1b1b;padding:0 3px">\\1</code>'
-    lines = [re.sub(r"`([^`]+)`", code, line) for line in _escaped(text).strip().splitlines()]
-    return "<br>".join(re.sub(r"^\*(.+)\*$", r"<b>\1</b>", line) for line in lines)
-
-
-def _paragraph(text: Any) -> str:
-    return f'<div style="margin:4px 0">{_mrkdwn(text)}</div>' if text else ""
-
-
-def _color(value: Any) -> str:
-    known = isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value)
-    return str(value) if known else "#dddddd"
-
-
-def _card(head: str, body: str) -> str:
     return (
         '<div style="background:#ffffff;color:#1b1b1b;border:1px solid #d0d0d0;border-radius:8px;'
         'padding:12px 16px;max-width:640px;font-family:Helvetica,Arial,sans-serif;font-size:14px">'
         f'<div style="color:#5f6368;border-bottom:1px solid #eeeeee;padding-bottom:6px;'
         f'margin-bottom:6px">{head}</div>{body}</div>'
     )
+
+
+def escaped(text: Any) -> str:
+    """Return a text from outside as HTML that shows it."""
+    return html.escape(str(text), quote=True)
+
+
+def as_text(markup: str) -> str:
+    """Return HTML as text: its words as far apart as a browser shows them, code in backticks."""
+    reader = _Reader()
+    reader.feed(nh3.clean(markup, clean_content_tags=INVISIBLE))
+    reader.close()
+    text = re.sub(r"[ \n\x1f]*\x1e[ \n\x1e\x1f]*", "\n\n", "".join(reader.read))
+    text = re.sub(r" *(\n *)?\x1f[ \x1f]*", "\n", text)
+    lines = [re.sub(" +", " ", line).strip(" ") for line in text.split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n").replace("\xa0", " ")
+
+
+class _Reader(HTMLParser):
+    """Collects texts of well-formed HTML, and marks between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+        self._preformatted = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._preformatted += tag == "pre"
+        image = f"[{dict(attrs).get('alt') or 'image'}]" if tag == "img" else ""
+        self.read += [EDGES.get(tag, ""), BEGINS.get(tag, ""), image]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._preformatted -= tag == "pre"
+        self.read += [ENDS.get(tag, ""), EDGES.get(tag, "")]
+
+    def handle_data(self, data: str) -> None:
+        # A blank that counts must outlive those that do not.
+        spaced = r"[ \t\r\n\f]+"
+        self.read.append(
+            data.replace(" ", "\xa0") if self._preformatted else re.sub(spaced, " ", data)
+        )

@@ -2,9 +2,9 @@
 
 import asyncio
 import email.policy
+import email.utils
 import html
 import logging
-import re
 import socket
 import threading
 import urllib.parse
@@ -14,7 +14,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from workshop.sandbox.cards import mail_card
+from workshop.sandbox.cards import as_text
+from workshop.sandbox.mailcard import Part, attached, mail_card
 
 MAIL_FAULTS = ("down", "refused", "slow")
 SENDER = "airflow@example.com"
@@ -31,19 +32,33 @@ class Mail:
     subject: str
     html: str
     message_id: str = ""
+    cc: tuple[str, ...] = ()  # of the recipients
+    bcc: tuple[str, ...] = ()  # of the recipients: those whom the mail itself does not name
+    parts: tuple[Part, ...] = ()
 
     @property
     def text(self) -> str:
         """The mail's body without formatting."""
-        lines = self.html.replace("<br>", "\n")
-        return html.unescape(re.sub(r"<[^>]*>", "", lines)).rstrip()
+        return as_text(self.html)
+
+    @property
+    def people(self) -> str:
+        """Who sent it to whom, a line a kind."""
+        to = ", ".join(it for it in self.recipients if it not in (*self.cc, *self.bcc))
+        lines = [f"from {self.sender} to {to}" if to else f"from {self.sender}"]
+        lines += [f"cc {', '.join(self.cc)}"] if self.cc else []
+        lines += [f"bcc {', '.join(self.bcc)}, whom the others do not see"] if self.bcc else []
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
-        people = f"Mail from {self.sender} to {', '.join(self.recipients)}"
-        return f"{people}\n{self.subject}\n\n{self.text}"
+        lines = [f"Mail {self.people}", self.subject, "", self.text]
+        return "\n".join(
+            [*lines, *(f"Attached: {part}" for part in attached(self.html, self.parts))]
+        )
 
     def _repr_html_(self) -> str:
-        return mail_card(self.subject, self.sender, ", ".join(self.recipients), self.html)
+        people = self.people[0].upper() + self.people[1:]
+        return mail_card(self.subject, people, self.html, self.parts)
 
 
 class MailServer:
@@ -80,22 +95,74 @@ class MailServer:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Keep a mail; aiosmtpd calls this."""
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(message, EmailMessage)
-        body = message.get_body(("html", "plain"))
-        self.mails.append(
-            Mail(
-                sender=str(envelope.mail_from),
-                recipients=tuple(envelope.rcpt_tos),
-                subject=str(message["subject"]),
-                html=str(body.get_content()).replace("\r\n", "\n").rstrip("\n") if body else "",
-                message_id=str(message["Message-ID"] or ""),
-            )
-        )
+        self.mails.append(_mail(envelope))
         if self.fault == "slow":
             self.fault = None  # the first mail alone: so it is seen what a second try does
             await asyncio.sleep(SLOW_MAIL_SECONDS)
         return "250 OK"
+
+
+def _mail(envelope: Any) -> Mail:
+    """Return what aiosmtpd took, as a mail."""
+    message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    body = message.get_body(("html", "plain"))
+    text = _decoded(body) if body else ""
+    if body and body.get_content_subtype() == "plain":
+        text = html.escape(text).replace("\n", "<br>\n")
+    to, cc = _addresses(message, "To"), _addresses(message, "Cc")
+    recipients = tuple(envelope.rcpt_tos)
+    return Mail(
+        sender=str(envelope.mail_from),
+        recipients=recipients,
+        subject=str(message["Subject"] or ""),
+        html=text,
+        message_id="".join(_raw(message, "Message-ID")),
+        cc=tuple(it for it in recipients if it.lower() in cc - to),
+        bcc=tuple(it for it in recipients if it.lower() not in cc | to),
+        parts=tuple(_part(it) for it in message.walk() if it is not body and _is_part(it)),
+    )
+
+
+def _decoded(body: Any) -> str:
+    """Return a part's text; what its charset does not have, or Python does not know, is marked."""
+    content = body.get_payload(decode=True)
+    try:
+        text = content.decode(body.get_content_charset("utf-8"), errors="replace")
+    except LookupError:
+        text = content.decode("ascii", errors="replace")
+    return str(text).replace("\r\n", "\n").rstrip("\n")
+
+
+def _addresses(message: EmailMessage, header: str) -> set[str]:
+    pairs = email.utils.getaddresses(_raw(message, header))
+    return {address.lower() for _, address in pairs}
+
+
+def _raw(message: Any, header: str) -> list[str]:
+    """Return a header's values as they were sent: to parse a malformed one can raise anything."""
+    values = [str(it) for name, it in message.raw_items() if name.lower() == header.lower()]
+    return [" ".join(value.encode(errors="replace").decode().split()) for value in values]
+
+
+def _is_part(part: Any) -> bool:
+    """Return whether a part is a file, and no text in another form or a frame of parts."""
+    if part.get_content_type() == "message/rfc822":
+        return True
+    return not part.is_multipart() and (
+        part.get_content_maintype() != "text" or part.get_content_disposition() == "attachment"
+    )
+
+
+def _part(part: Any) -> Part:
+    kind = part.get_content_type()
+    content = part.get_payload(decode=True)
+    return Part(
+        name=" ".join(str(part.get_filename() or kind).split()),
+        kind=kind,
+        content=bytes(part.get_payload(0)) if content is None else content,
+        content_id="".join(_raw(part, "Content-ID")).strip("<>"),
+    )
 
 
 def unused_port() -> int:

@@ -9,10 +9,19 @@ import urllib.parse
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-from workshop.sandbox.cards import block_texts, message_card
+import jsonschema
+import yaml
 
+from workshop.sandbox.cards import as_text
+from workshop.sandbox.slackcard import message_card, message_html
+
+RULES = yaml.safe_load(Path(__file__).with_name("slack_rules.yaml").read_text(encoding="utf-8"))
+# Source: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
+LONGEST_TEXT = 40_000
+MOST_ATTACHMENTS = 100
 RETRY_AFTER = 1  # seconds, which the limit of the rate lasts and says
 SILENT, REFUSED = "silent", "refused"
 SILENT_SECONDS = 6  # then the connection is closed; a real one may stay open much longer
@@ -39,16 +48,7 @@ class SlackMessage:
     @property
     def text(self) -> str:
         """The message as a person reads it, without formatting."""
-        lines = [str(self.payload.get("text", ""))]
-        for attachment in self.payload.get("attachments", []):
-            lines.append(str(attachment.get("pretext", "")))
-            lines.append(str(attachment.get("text", "")))
-            for one in attachment.get("fields", []):
-                lines += [f"{one.get('title', '')}:", *str(one.get("value", "")).splitlines()]
-        shown = [
-            text.strip("*") for block in block_texts(self.payload) for text in block.splitlines()
-        ]
-        return "\n".join(line for line in shown or lines if line)
+        return as_text(message_html(self.payload))
 
     def __repr__(self) -> str:
         return f"Slack message, answered {self.status} {self.answer}\n{self.text}"
@@ -77,22 +77,16 @@ class Slack:
         kind, *ids = path.strip("/").split("/")
         if kind != "services" or len(ids) != 3 or ids[:2] != ["T0SPY", "B0SPY"]:
             return 404, "no_service"
-        if not secrets.compare_digest(ids[2], self._secret):
+        if not secrets.compare_digest(ids[2].encode(), self._secret.encode()):
             return 403, "invalid_token"
         try:
-            if content_type.startswith("application/x-www-form-urlencoded"):
-                body = urllib.parse.parse_qs(body.decode())["payload"][0].encode()
-            payload = json.loads(body)
-        except (ValueError, KeyError):
+            payload = _payload(content_type, body)
+        except (ValueError, KeyError, RecursionError):
             return 400, "invalid_payload"
-        if not isinstance(payload, dict):
-            return 400, "invalid_payload"
-        if not any(payload.get(key) for key in ("text", "attachments", "blocks")):
-            return 400, "no_text"
-        if len(payload.get("attachments") or []) > 100:
-            return 400, "too_many_attachments"
-        if not _fits(payload.get("blocks") or []):
-            return 400, "invalid_blocks"
+        if refusal := _refusal(payload):
+            return 400, refusal
+        if "text" in payload:
+            payload["text"] = str(payload["text"])[:LONGEST_TEXT]
         status, answer = self._fail() if self.fault else (200, "ok")
         self.messages.append(SlackMessage(payload, status, answer))
         return status, answer
@@ -127,7 +121,8 @@ class Slack:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = self.headers.get("Content-Length", "")
+                body = self.rfile.read(int(length) if length.isdecimal() else 0)
                 kind = self.headers.get("Content-Type", "")
                 status, answer = slack.take(self.path, kind, body)
                 if status == NO_STATUS:
@@ -152,14 +147,41 @@ def without_webhook(message: str) -> str:
     return re.sub(r"/services/[\w/-]+", "/services/…", message)
 
 
-def _fits(blocks: list[Any]) -> bool:
-    """Return whether blocks are within Slack's limits: how many, and how long their texts are.
+def _payload(content_type: str, body: bytes) -> dict[str, Any]:
+    """Return what was posted.
 
-    Source: Slack's reference of blocks: 50 in a message, 3000 characters in a section, 150 in a
-    header.
+    Raises:
+        ValueError, KeyError, RecursionError: it is no JSON object, or holds what no text can.
     """
-    longest = {"section": 3000, "header": 150}
-    texts = [
-        (block.get("type"), str((block.get("text") or {}).get("text", ""))) for block in blocks
-    ]
-    return len(blocks) <= 50 and all(len(text) <= longest.get(kind, 3000) for kind, text in texts)
+    if content_type.startswith("application/x-www-form-urlencoded"):
+        body = urllib.parse.parse_qs(body.decode())["payload"][0].encode()
+    payload = json.loads(body)
+    if not isinstance(payload, dict):
+        raise ValueError("a message is an object")
+    # NaN and halves of a character pass json.loads; no notebook could show the latter.
+    json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
+    return payload
+
+
+def _refusal(payload: dict[str, Any]) -> str:
+    """Return Slack's word for what is wrong with a message; nothing where it takes it.
+
+    Sources: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks for the words
+    of a webhook, github.com/slackapi/java-slack-sdk/issues/415 for `invalid_attachments`.
+    """
+    attachments = payload.get("attachments", [])
+    if not _follows("scalar", payload.get("text", "")):
+        return "invalid_payload"
+    if not _follows("blocks", payload.get("blocks", [])):
+        return "invalid_blocks"
+    if isinstance(attachments, list) and len(attachments) > MOST_ATTACHMENTS:
+        return "too_many_attachments"
+    if not _follows("attachments", attachments):
+        return "invalid_attachments"
+    return "" if message_html(payload) else "no_text"
+
+
+def _follows(rule: str, value: Any) -> bool:
+    """Return whether a value follows one of RULES."""
+    schema = {"$ref": f"#/$defs/{rule}", **RULES}
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))

@@ -50,10 +50,11 @@ def test_what_arrives_is_escaped(lab: Any) -> None:
     mail = sandbox.Mail("<b>a@example.com", ("o@example.com",), bad, f"<b>fine</b><br>{bad}")
     for markup in (shown, mail._repr_html_()):
         assert "<script" not in markup
-        assert "<img" not in markup
+        assert "<img src" not in markup and "<img onerror" not in markup
         assert "&lt;script&gt;" in markup
     assert "url(x)" not in shown
     assert "<b>fine</b><br>" in mail._repr_html_()
+    assert "alert" not in mail._repr_html_().split("<b>fine")[1]
 
 
 def test_a_message_of_a_strange_shape_is_shown_all_the_same(lab: Any) -> None:
@@ -61,3 +62,93 @@ def test_a_message_of_a_strange_shape_is_shown_all_the_same(lab: Any) -> None:
     for payload in ({"text": 3}, {"text": "x", "attachments": [{"fields": [{}]}]}):
         assert post(json.dumps(payload)) == (200, "ok")
         assert "<div" in sandbox.slack_message()._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("text", "markup", "words"),
+    [
+        ("a &lt;b&gt; &amp;amp; c", "a &lt;b&gt; &amp;amp; c", "a <b> &amp; c"),
+        ("so *very bold* it is", "so <b>very bold</b> it is", "so very bold it is"),
+        ("_slanted_ ~gone~", "<i>slanted</i> <s>gone</s>", "slanted gone"),
+        ("2*3*4 and my_own_name", "2*3*4 and my_own_name", "2*3*4 and my_own_name"),
+        ("`*raw*`", ">*raw*</code>", "`*raw*`"),
+        ("*`inside`*", "</code></b>", "`inside`"),
+        ("<https://a.example/?b=1&amp;c=2|docs>", 'href="https://a.example/?b=1&amp;c=2"', "docs"),
+        ("<mailto:ops@example.org>", 'href="mailto:ops@example.org"', "ops@example.org"),
+        ("<javascript:alert(1)|no>", "&lt;javascript:alert(1)|no&gt;", "<javascript:alert(1)|no>"),
+        ("<!here> <@U7> <#C3|ops> <!date^1^{date}|then>", "@here</span>", "@here @U7 ops then"),
+        ("<|>", "&lt;|&gt;", "<|>"),
+        ("> said\nanswered", "said</blockquote>answered", "said\n\nanswered"),
+        ("```if x:\n  y```", "if x:\n  y</pre>", "if x:\n  y"),
+    ],
+)  # fmt: skip
+def test_mrkdwn_is_shown_as_slack_shows_it(lab: Any, text: str, markup: str, words: str) -> None:
+    sandbox.enter("talk")
+    assert post(json.dumps({"text": text})) == (200, "ok")
+    message = sandbox.slack_message()
+    assert markup in message._repr_html_()
+    assert message.text == words
+
+
+def _plain(text: str) -> dict[str, str]:
+    return {"type": "plain_text", "text": text}
+
+
+def _rich(kind: str, *pieces: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "rich_text", "elements": [{"type": kind, "elements": [*pieces], **more}]}
+
+
+BOLD = {"type": "text", "text": "heavy", "style": {"bold": True}}
+PICTURE = {"type": "image", "image_url": "https://example.org/p.png", "alt_text": "a plot"}
+
+
+@pytest.mark.parametrize(
+    ("block", "markup", "words"),
+    [
+        ({"type": "header", "text": _plain("*Night*")}, "font-weight:bold", "*Night*"),
+        ({"type": "section", "fields": [_plain("left"), _plain("right")]}, "flex", "left\nright"),
+        ({"type": "context", "elements": [PICTURE, _plain("now")]}, "12px", "[image: a plot] now"),
+        ({**PICTURE, "title": _plain("Costs")}, "Costs", "Costs\n[image: a plot]"),
+        (
+            {"type": "actions", "elements": [{"type": "button", "text": _plain("Stop it")}]},
+            '<button type="button" disabled',
+            "Stop it",
+        ),
+        ({"type": "actions", "elements": [{"type": "timepicker"}]}, "[timepicker]", "[timepicker]"),
+        (_rich("rich_text_section", BOLD), "<b>heavy</b>", "heavy"),
+        (_rich("rich_text_section", {"type": "link", "url": "https://a.example", "text": "there"}),
+         'href="https://a.example"', "there"),
+        (_rich("rich_text_list", {"type": "rich_text_section", "elements": [BOLD]}, style="bullet"),
+         "<li><b>heavy</b></li>", "- heavy"),
+        (_rich("rich_text_preformatted", {"type": "text", "text": "a\n  b"}), "<pre", "a\n  b"),
+        (_rich("rich_text_section", {"type": "broadcast", "range": "here"}), "@here", "@here"),
+        ({"type": "table", "rows": []}, "block table:",
+         "[block table: Slack shows it, this stand-in does not]"),
+    ],
+)  # fmt: skip
+def test_a_block_is_shown(lab: Any, block: Any, markup: str, words: str) -> None:
+    sandbox.enter("talk")
+    bar = {"color": "danger", "blocks": [block]}
+    for payload in ({"text": "unseen", "blocks": [block]}, {"attachments": [bar]}):
+        assert post(json.dumps(payload)) == (200, "ok")
+        message = sandbox.slack_message()
+        assert markup in message._repr_html_()
+        assert message.text == words
+    assert "solid #a30200" in message._repr_html_()
+
+
+def test_an_attachment_is_shown_with_all_its_parts(lab: Any) -> None:
+    sandbox.enter("talk")
+    whole = {
+        "color": "#12ab34", "pretext": "before", "author_name": "Ada", "title": "Title & more",
+        "title_link": "https://example.org", "text": "*words*", "footer": "project spy",
+        "fields": [{"title": "zone", "value": "`eu`", "short": True}], "thumb_url": "x",
+    }  # fmt: skip
+    assert post(json.dumps({"attachments": [whole, {"fallback": "in short"}]})) == (200, "ok")
+    message = sandbox.slack_message()
+    note = "[attachment's thumb_url: Slack shows it, this stand-in does not]"
+    assert message.text.splitlines() == [
+        "before", "Ada", "Title & more", "words", "zone", "`eu`", note, "project spy", "in short",
+    ]  # fmt: skip
+    assert '<a href="https://example.org"' in message._repr_html_()
+    assert "solid #12ab34" in message._repr_html_()

@@ -1,5 +1,6 @@
-"""The mail server."""
+"""The mail server, and how a mail is shown."""
 
+import email.policy
 import os
 import smtplib
 import urllib.parse
@@ -9,22 +10,134 @@ from typing import Any
 import pytest
 
 from workshop import sandbox
+from workshop.sandbox.cards import as_text
+
+
+def send(content: EmailMessage | bytes, *recipients: str) -> Any:
+    """Send a mail, and return what arrived."""
+    address = urllib.parse.urlsplit(os.environ["AIRFLOW_CONN_SMTP_DEFAULT"])
+    assert address.hostname == "127.0.0.1"
+    with smtplib.SMTP(address.hostname, address.port or 0, timeout=600) as server:
+        data = content if isinstance(content, bytes) else content.as_bytes(policy=email.policy.SMTP)
+        server.sendmail("a@example.com", recipients or ["b@example.com"], data)
+    return sandbox.mail()
+
+
+def letter(markup: str) -> EmailMessage:
+    message = EmailMessage()
+    message["Subject"], message["To"] = "Żółw", "b@example.com"
+    message.set_content("plain")
+    message.add_alternative(markup, subtype="html")
+    return message
 
 
 def test_the_mail_server_takes_a_mail(lab: Any) -> None:
     sandbox.enter("talk")
-    message = EmailMessage()
-    message["Subject"], message["From"], message["To"] = "Żółw", "a@example.com", "b@example.com"
-    message.set_content("plain")
-    message.add_alternative("<b>Cloud SQL</b>:<br>gęś<br>", subtype="html")
-    address = urllib.parse.urlsplit(os.environ["AIRFLOW_CONN_SMTP_DEFAULT"])
-    assert address.hostname == "127.0.0.1"
-    with smtplib.SMTP(address.hostname, address.port or 0, timeout=600) as server:
-        server.send_message(message)
-    got = sandbox.mail()
+    got = send(letter("<b>Cloud SQL</b>:<br>gęś<br>"))
     assert (got.sender, got.recipients) == ("a@example.com", ("b@example.com",))
     assert (got.subject, got.html) == ("Żółw", "<b>Cloud SQL</b>:<br>gęś<br>")
     assert repr(got).splitlines()[-2:] == ["Cloud SQL:", "gęś"]
+
+
+def test_a_mail_is_shown_as_html(lab: Any) -> None:
+    sandbox.enter("talk")
+    page = (
+        "<html><head><title>t</title><style>p {color: red}</style></head><body><h2>Report</h2>"
+        "<table><tr><th>disk</th><th>size</th></tr><tr><td>logs</td><td>20</td></tr></table>"
+        "<p>one<br/>two</p><ol><li><a href='https://example.org/?a=1&amp;b=2'>more</a></li></ol>"
+    )
+    got = send(letter(page))
+    shown = got._repr_html_()
+    for markup in ("<h2>Report</h2>", "<th>disk</th>", "<td>20</td>", "<p>one<br>two</p>", "<li>"):
+        assert markup in shown
+    assert 'href="https://example.org/?a=1&amp;b=2"' in shown
+    assert got.text == "Report\n\ndisk size\nlogs 20\n\none\ntwo\n\n- more"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "<script>steal()</script>",
+        "<img src=x onerror='steal()'>",
+        "<a href='javascript:steal()'>x</a>",
+        "<a href='JaVaScRiPt:steal()'>x</a>",
+        "<a href='data:text/html,steal'>x</a>",
+        "<a href='/lab?steal'>x</a>",
+        "<iframe src='https://example.org/steal'></iframe>",
+        "<form action='https://example.org/steal'><input></form>",
+        "<img src='https://example.org/steal.png'>",
+        "<img src='data:image/svg+xml,steal'>",
+        "<p style='background:url(https://example.org/steal)'>x</p>",
+        "<p style='position:fixed;top:0' id=steal class=steal onclick='steal()'>x</p>",
+        "<svg onload='steal()'></svg><style>@import 'steal'</style><!-- steal -->",
+    ],
+)
+def test_nothing_foreign_runs_or_is_loaded(lab: Any, attack: str) -> None:
+    sandbox.enter("talk")
+    shown = send(letter(f"<b>kept</b>{attack}"))._repr_html_()
+    assert "<b>kept</b>" in shown
+    assert "steal" not in shown and "fixed" not in shown
+
+
+def test_pictures_and_attachments(lab: Any) -> None:
+    sandbox.enter("talk")
+    message = letter("<img src='cid:plot' alt='costs'><img src='cid:lost'><img src='cid:drawn'>")
+    page: Any = message.get_payload(1)
+    page.add_related(b"\x89PNG", "image", "png", cid="<plot>")
+    page.add_related(b"<svg/>", "image", "svg+xml", cid="<drawn>", filename="drawn.svg")
+    message.add_attachment(b"a;b", maintype="text", subtype="csv", filename="<i>sizes.csv")
+    got = send(message)
+    shown = got._repr_html_()
+    assert '<img src="data:image/png;base64,iVBORw==" alt="costs">' in shown
+    assert "svg+xml" not in shown and "not loaded" in shown
+    assert "Attached: &lt;i&gt;sizes.csv (3 bytes)" in shown
+    attached = ["Attached: drawn.svg (6 bytes)", "Attached: <i>sizes.csv (3 bytes)"]
+    assert repr(got).splitlines()[-2:] == attached
+
+
+def test_cc_and_bcc_are_told_apart(lab: Any) -> None:
+    sandbox.enter("talk")
+    message = letter("x")
+    message["Cc"] = "Cecil <C@example.com>"
+    got = send(message, "b@example.com", "c@example.com", "d@example.com")
+    people = ["from a@example.com to b@example.com", "cc c@example.com",
+              "bcc d@example.com, whom the others do not see"]  # fmt: skip
+    assert repr(got).splitlines()[:3] == [f"Mail {people[0]}", *people[1:]]
+    assert f"From{people[0][4:]}<br>{people[1]}<br>{people[2]}" in got._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"Subject: s\r\n\r\n1 < 2\r\n<b>3</b>", "1 < 2\n<b>3</b>"),
+        (b"Content-Type: text/html; charset=none-such\r\n\r\n<i>a</i> b", "a b"),
+        (b"Subject: \xff\r\nTo: @@,<\r\nMessage-ID: [<>]\r\n\r\nkept", "kept"),
+        (b"Content-Type: multipart/mixed\r\n\r\nno border", ""),
+        (b"Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!", ""),
+    ],
+)
+def test_a_malformed_mail_is_shown(lab: Any, content: bytes, text: str) -> None:
+    sandbox.enter("talk")
+    got = send(content)
+    assert got.text == text
+    assert (repr(got) + got._repr_html_()).encode()
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<div>a<div>b</div></div>c", "a\nb\nc"),
+        ("<div>a<br></div><div>b</div>", "a\nb"),
+        ("a<br><br><br><br>b", "a\n\nb"),
+        ("<p>a\n  b</p> <p>c</p>", "a b\n\nc"),
+        ("<pre>a\n   b</pre>", "a\n   b"),
+        ("un<b>broken</b> &lt;word&gt;&nbsp;&amp;", "unbroken <word> &"),
+        ("<img alt=plot src=x><img src=y>", "[plot][image]"),
+        ("<table><td>not closed<td>twice <b>bold", "not closed twice bold"),
+    ],
+)
+def test_html_as_text_keeps_words_apart(markup: str, text: str) -> None:
+    assert as_text(markup) == text
 
 
 def test_a_mail_server_that_is_down_refuses(enter: Any) -> None:

@@ -1,5 +1,6 @@
 """The Slack endpoint accepts and refuses what Slack's incoming webhooks do."""
 
+import http.client
 import json
 import urllib.parse
 from typing import Any
@@ -69,15 +70,133 @@ def test_slack_refuses_connections_until_they_work_again(lab: Any) -> None:
     assert post(json.dumps({"text": "x"})) == (200, "ok")
 
 
+def _section(length: int) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": "x" * length}}
+
+
+def _plain(length: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": "x" * length}
+
+
+def _button(**more: Any) -> dict[str, Any]:
+    return {"type": "button", "text": _plain(1), **more}
+
+
+def _actions(*buttons: Any) -> list[Any]:
+    return [{"type": "actions", "elements": [*buttons]}]
+
+
 @pytest.mark.parametrize(
-    "payload",
+    ("blocks", "most"),
     [
-        {"blocks": [{"type": "divider"}] * 51},
-        {"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}]},
-        {"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]},
+        (lambda n: [{"type": "divider"}] * n, 50),
+        (lambda n: [_section(n)], 3000),
+        (lambda n: [{"type": "header", "text": _plain(n)}], 150),
+        (lambda n: [{"type": "section", "fields": [_plain(n)]}], 2000),
+        (lambda n: [{"type": "section", "fields": [_plain(1)] * n}], 10),
+        (lambda n: [{"type": "context", "elements": [_plain(1)] * n}], 10),
+        (lambda n: _actions(*[_button()] * n), 25),
+        (lambda n: _actions(_button(text=_plain(n))), 75),
+        (lambda n: _actions(_button(value="x" * n)), 2000),
+        (lambda n: [{"type": "divider", "block_id": "x" * n}], 255),
+        (lambda n: [{"type": "markdown", "text": "x" * n}], 12000),
     ],
 )
-def test_slack_refuses_blocks_beyond_its_limits(lab: Any, payload: Any) -> None:
+def test_slack_s_limits_of_blocks(lab: Any, blocks: Any, most: int) -> None:
     sandbox.enter("talk")
-    assert post(json.dumps(payload)) == (400, "invalid_blocks")
-    assert post(json.dumps({"attachments": [{"text": "x"}] * 101}))[1] == "too_many_attachments"
+    assert post(json.dumps({"blocks": blocks(most)})) == (200, "ok")
+    more = blocks(most + 1)
+    assert post(json.dumps({"blocks": more})) == (400, "invalid_blocks")
+    assert post(json.dumps({"attachments": [{"blocks": more}]})) == (400, "invalid_attachments")
+    assert len(sandbox.arrived()) == 1
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        "divider", 7, None, {"type": "divider"}, ["divider"], [None], [[]], [{}], [{"type": 1}],
+        [{"type": None}], [{"type": ["divider"]}], [{"type": "dividre"}], [{"type": "section"}],
+        [{"text": {"type": "mrkdwn", "text": "y"}}],
+        [{"type": "section", "text": "y"}],
+        [_section(0)],
+        [{"type": "section", "text": None}],
+        [{"type": "section", "text": {"text": "y"}}],
+        [{"type": "section", "text": {"type": "mrkdwn", "text": 7}}],
+        [{"type": "section", "text": {"type": "mrkdwn", "text": "y", "emoji": True}}],
+        [{"type": "section", "fields": "y"}],
+        [{"type": "section", "fields": []}],
+        [{"type": "section", "txt": _plain(1), "fields": [_plain(1)]}],
+        [{"type": "header", "text": {"type": "mrkdwn", "text": "y"}}],
+        [{"type": "context", "elements": {}}],
+        [{"type": "context", "elements": [None]}],
+        [{"type": "image", "alt_text": "y"}],
+        [{"type": "image", "image_url": "https://example.org"}],
+        [{"type": "actions", "elements": [{"type": "knob"}]}],
+        _actions(_button(style="green")),
+        [{"type": "rich_text", "elements": ["y"]}],
+        [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{}]}]}],
+        [{"type": "rich_text", "elements": [{"type": "rich_text_list", "elements": []}]}],
+    ],
+)  # fmt: skip
+def test_malformed_blocks_are_refused_and_nothing_breaks(lab: Any, blocks: Any) -> None:
+    sandbox.enter("talk")
+    assert post(json.dumps({"text": "kept"})) == (200, "ok")
+    assert post(json.dumps({"text": "z", "blocks": blocks})) == (400, "invalid_blocks")
+    assert sandbox.slack_message().text == "kept"
+
+
+@pytest.mark.parametrize(
+    "attachments",
+    [
+        "red", 7, None, {"text": "y"}, ["y"], [None], [{"text": ["y"]}], [{"title": None}],
+        [{"pretext": {}}], [{"color": 7}], [{"fields": "y"}], [{"fields": {"title": "y"}}],
+        [{"fields": ["y"]}], [{"fields": [{"title": "y", "value": ["z"]}]}], [{"blocks": [{}]}],
+        [{"footer": "y", "blocks": [{"type": "divider"}]}],
+    ],
+)  # fmt: skip
+def test_malformed_attachments_are_refused_and_nothing_breaks(lab: Any, attachments: Any) -> None:
+    sandbox.enter("talk")
+    assert post(json.dumps({"text": "kept"})) == (200, "ok")
+    answer = post(json.dumps({"text": "z", "attachments": attachments}))
+    assert answer == (400, "invalid_attachments")
+    assert sandbox.slack_message().text == "kept"
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ('{"text": ["y"]}', "invalid_payload"),
+        ('{"text": NaN}', "invalid_payload"),
+        ('{"text": "\\ud83d"}', "invalid_payload"),
+        ("[" * 100_000, "invalid_payload"),
+        ('{"attachments": [{"color": "good"}]}', "no_text"),
+        ('{"text": "", "blocks": []}', "no_text"),
+        (json.dumps({"attachments": [{"text": "y"}] * 101}), "too_many_attachments"),
+    ],
+)
+def test_what_is_no_message_is_refused(lab: Any, body: str, answer: str) -> None:
+    sandbox.enter("talk")
+    assert post(body) == (400, answer)
+    assert sandbox.arrived().empty
+
+
+def test_slack_cuts_a_long_text(lab: Any) -> None:
+    sandbox.enter("talk")
+    assert post(json.dumps({"text": "x" * 40_001})) == (200, "ok")
+    assert sandbox.slack_message().text == "x" * 40_000
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "status"),
+    [("/services/T0SPY/B0SPY/\u00e9", "2", 403), ("", "two", 400), ("", "-1", 400)],
+)
+def test_a_malformed_request_is_answered(lab: Any, path: str, length: str, status: int) -> None:
+    sandbox.enter("talk")
+    url = urllib.parse.urlsplit(webhook())
+    line = http.client.HTTPConnection(url.hostname or "", url.port or 0, timeout=600)
+    line.putrequest("POST", url.path, skip_accept_encoding=True)
+    if path:
+        line._buffer[0] = f"POST {path} HTTP/1.1".encode("latin-1")  # type: ignore[attr-defined]
+    line.putheader("Content-Length", length)
+    line.endheaders(b"{}")
+    assert line.getresponse().status == status
