@@ -129,7 +129,7 @@ def _decoded(body: Any) -> str:
     content = body.get_payload(decode=True)
     try:
         text = content.decode(body.get_content_charset("utf-8"), errors="replace")
-    except LookupError:
+    except (LookupError, ValueError):  # no such charset, or no name of one
         text = content.decode("ascii", errors="replace")
     return str(text).replace("\r\n", "\n").rstrip("\n")
 

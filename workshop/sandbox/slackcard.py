@@ -215,7 +215,10 @@ def _attachment(it: dict[str, Any]) -> str:
 
 
 def _field(field: dict[str, Any]) -> str:
-    return f"<b>{_plain(field.get('title', ''))}</b><br>{mrkdwn(field.get('value', ''))}"
+    # The colon stands for the bold type where there is none: in the message as text.
+    colon = '<span style="display:none">:</span>' if "title" in field else ""
+    title = _plain(field.get("title", "")) + colon
+    return f"<b>{title}</b><br>{mrkdwn(field.get('value', ''))}"
 
 
 def _fields(fields: Iterable[str]) -> str:

@@ -148,7 +148,7 @@ def test_an_attachment_is_shown_with_all_its_parts(lab: Any) -> None:
     message = sandbox.slack_message()
     note = "[attachment's thumb_url: Slack shows it, this stand-in does not]"
     assert message.text.splitlines() == [
-        "before", "Ada", "Title & more", "words", "zone", "`eu`", note, "project spy", "in short",
+        "before", "Ada", "Title & more", "words", "zone:", "`eu`", note, "project spy", "in short",
     ]  # fmt: skip
     assert '<a href="https://example.org"' in message._repr_html_()
     assert "solid #12ab34" in message._repr_html_()

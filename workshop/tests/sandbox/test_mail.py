@@ -111,6 +111,7 @@ def test_cc_and_bcc_are_told_apart(lab: Any) -> None:
     [
         (b"Subject: s\r\n\r\n1 < 2\r\n<b>3</b>", "1 < 2\n<b>3</b>"),
         (b"Content-Type: text/html; charset=none-such\r\n\r\n<i>a</i> b", "a b"),
+        (b'Content-Type: text/html; charset="\0"\r\n\r\n<i>a</i> b', "a b"),
         (b"Subject: \xff\r\nTo: @@,<\r\nMessage-ID: [<>]\r\n\r\nkept", "kept"),
         (b"Content-Type: multipart/mixed\r\n\r\nno border", ""),
         (b"Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!", ""),
