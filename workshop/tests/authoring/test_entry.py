@@ -128,6 +128,7 @@ WEEKLY = {
     "cluster/test_trials.py",
     "exercises/test_judges.py",
     "lab/test_examples.py",
+    "sandbox/test_isolation.py",
     "sandbox/test_real_gcloud.py",
 }
 
