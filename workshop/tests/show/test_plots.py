@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from workshop.ground import Problem
 from workshop.show import figure
+from workshop.show.plots import MOST_POINTS
 
 SERIES = pd.Series({"sql": 3, "spanner": 1})
 TABLE = pd.DataFrame({"eu": [1, 2], "us": [3, 4.256]}, index=["sql", "spanner"])
@@ -97,6 +99,23 @@ def test_the_points_of_lines_are_told(pyplot: Any) -> None:
     assert told(lines) == ["  eu, 10: 1", "  eu, 20: 2", "  us, 10: 3", "  us, 20: 4"]
     second = pd.DataFrame({"eu": [1], "us": [3]}, index=[10]).plot(secondary_y="us")
     assert told(second) == ["  eu, 10: 1", "  us (right), 10: 3"]
+
+
+def test_one_bar_is_told_by_its_name_or_its_number(pyplot: Any) -> None:
+    assert told(pd.Series([4], index=["sql"], name="machines").plot.bar()) == ["  sql: 4"]
+    pyplot.close("all")
+    assert told(pyplot.bar([5], [3])) == ["  5: 3"]
+
+
+def test_a_line_tells_what_its_axes_make_of_it(pyplot: Any) -> None:
+    half = np.ma.masked_array([7, 8], mask=[False, True])
+    assert told(pyplot.plot([1, 2], half)) == ["  1: 7", "  2: no value"]
+    pyplot.close("all")
+    assert told(pyplot.plot(["a", "b"], [4, 5])) == ["  a: 4", "  b: 5"]
+
+
+def test_of_a_line_that_is_just_short_enough_all_points_are_told() -> None:
+    assert len(told(pd.Series(range(MOST_POINTS)).plot())) == MOST_POINTS
 
 
 def test_of_a_long_line_its_ends_are_told() -> None:
