@@ -134,15 +134,15 @@ class Question:
             Wrong: it is another one.
         """
         names = {"wanted": type(self.right).__name__, "kind": type(answer).__name__}
-        given = _plain(answer)
+        given = plain(answer)
         expect(self._can_judge(given), self.refusal.format(**names))
-        right, given = self._parts(_plain(self.right)), self._parts(given)
+        right, given = self._parts(plain(self.right)), self._parts(given)
         hints = self.hints
         if isinstance(hints, str):
             hints = dict.fromkeys(self._parts(self.right), hints)
         for part, hint in hints.items():
-            got = given.get(_plain(part))
-            same = _same_part(got, right[_plain(part)])
+            got = given.get(plain(part))
+            same = _same_part(got, right[plain(part)])
             expect(same, hint.format(part=part, got=got, answer=answer))
         for part in given:
             expect(part in right, f"Nobody asked for {part!r}: leave it out.")
@@ -153,7 +153,7 @@ class Question:
             return False
         if kind is list and len(answer) != len(self.right):
             return False
-        choices = _plain(list(self.choices))
+        choices = plain(list(self.choices))
         words = [answer] if kind is str else answer
         if choices and kind in (dict, list):
             return sorted(words, key=repr) == sorted(choices)
@@ -162,22 +162,22 @@ class Question:
     def _parts(self, answer: Any) -> dict[Any, Any]:
         if isinstance(self.right, set):
             listed = list(answer)
-            known = {_plain(member): _plain(member) in listed for member in self.hints}
+            known = {plain(member): plain(member) in listed for member in self.hints}
             return known | {repr(each): True for each in listed if each not in list(known)}
         if isinstance(self.right, list):
             return dict(enumerate(answer))
         return answer if isinstance(self.right, dict) else {None: answer}
 
 
-def _plain(answer: Any) -> Any:
+def plain(answer: Any) -> Any:
     """Return an answer whose texts have no capital letters, and no full stop at the end."""
     if isinstance(answer, str):
         return answer.strip().rstrip(".").lower()
     if isinstance(answer, Mapping):
-        return {_plain(part): _plain(value) for part, value in answer.items()}
+        return {plain(part): plain(value) for part, value in answer.items()}
     if isinstance(answer, Set):
-        return {_plain(member) for member in answer}
-    return [_plain(member) for member in answer] if isinstance(answer, list | tuple) else answer
+        return {plain(member) for member in answer}
+    return [plain(member) for member in answer] if isinstance(answer, list | tuple) else answer
 
 
 def _same_part(got: Any, wanted: Any) -> bool:

@@ -106,7 +106,10 @@ def _mail(envelope: Any) -> Mail:
     """Return what aiosmtpd took, as a mail."""
     message = email.message_from_bytes(envelope.content, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
-    body = message.get_body(("html", "plain"))
+    try:
+        body = message.get_body(("html", "plain"))
+    except AttributeError:  # a multipart/related without parts
+        body = None
     text = _decoded(body) if body else ""
     if body and body.get_content_subtype() == "plain":
         text = html.escape(text).replace("\n", "<br>\n")

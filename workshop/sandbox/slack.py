@@ -81,9 +81,10 @@ class Slack:
             return 403, "invalid_token"
         try:
             payload = _payload(content_type, body)
+            refusal = _refusal(payload)
         except (ValueError, KeyError, RecursionError):
-            return 400, "invalid_payload"
-        if refusal := _refusal(payload):
+            refusal = "invalid_payload"
+        if refusal:
             return 400, refusal
         if "text" in payload:
             payload["text"] = str(payload["text"])[:LONGEST_TEXT]

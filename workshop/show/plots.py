@@ -175,7 +175,7 @@ def _label(artist: Any) -> str:
 def _number(value: Any) -> str:
     if math.isnan(value):
         return "no value"
-    if 0 < abs(value) < 0.01:
-        return f"{value:.2g}"
+    if not 0.01 <= abs(value) < 1e15:
+        return f"{value + 0:.2g}"  # and no -0
     whole, _, behind = f"{float(value):.2f}".partition(".")
     return f"{whole}.{behind.rstrip('0')}".rstrip(".")

@@ -1,7 +1,6 @@
 """The exercises of the notebook 04_slack."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from workshop.exercises.judging import SERVICES, Ran, expect
@@ -13,10 +12,6 @@ OTHER_PROJECT = """\
 project: nightly-build
 services: {sql: [{name: orders-db}], spanner: [], bigtable: [], compute: [{name: web-1}]}
 """
-
-# The keys of an attachment and of a block whose texts Slack shows; fallback is for other places.
-# https://docs.slack.dev/legacy/legacy-messaging/legacy-secondary-message-attachments/
-SHOWN = ("text", "pretext", "author_name", "title", "value", "footer")
 
 
 def count(dag: Any) -> None:
@@ -63,18 +58,6 @@ def _message(ran: Ran) -> str:
     ran.expect_success()
     expect(ran.messages, "No message arrived: the function must still post it.")
     expect(len(ran.messages) == 1, f"{len(ran.messages)} messages arrived, and one should.")
-    message = " ".join(_shown(ran.messages[0].payload))
+    message = str(ran.messages[0].text)
     expect("orders-db" in message, "The message has lost its instances.")
     return message
-
-
-def _shown(part: Any, key: str = "") -> Iterator[str]:
-    """Yield the texts of a part of a message that Slack shows."""
-    if isinstance(part, dict):
-        for name, value in part.items():
-            yield from _shown(value, name)
-    elif isinstance(part, list):
-        for value in part:
-            yield from _shown(value, key)
-    elif key in SHOWN:
-        yield str(part)

@@ -17,7 +17,10 @@ def day(dag: Any) -> None:
         ran = Ran(dag, "talk", logical_date=pendulum.parse(f"{date}T16:00")).expect_success()
         expect(ran.mails, "No mail arrived: the operator must still send it.")
         said = ran.mails[-1].subject
-        wrong = f"The run of {date} sent a mail with the subject '{said}'; use a template."
+        wrong = (
+            f"The run of {date} sent a mail with the subject '{said}', without {date}: write the "
+            "run's day so, with a template."
+        )
         expect(date in said, wrong)
         wrong = f"The subject '{said}' has more than the day {date}: which variable has it alone?"
         expect(re.search(rf"\b{date}\b", said) and not re.search(r"\d:\d\d", said), wrong)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workshop.exercises.judging import expect
+from workshop.exercises.judging import expect, plain
 
 FAULTS: dict[str, dict[str, Any]] = {
     "there is no gcloud": {"gcloud": "missing"},
@@ -19,11 +19,11 @@ def red(answer: Any) -> None:
 
     wrong = f"Answer with a dict that says red or green for each of: {', '.join(FAULTS)}."
     expect(isinstance(answer, dict) and set(answer) == set(FAULTS), wrong)
-    for colour in answer.values():
+    for colour in map(plain, answer.values()):
         expect(colour in ("red", "green"), f"'{colour}' is neither red nor green.")
     count = 0
     for what, switches in FAULTS.items():
         run = run_one(what, DAGS["2018"], "talk", switches)["run"]
-        count += answer[what] != ("green" if run == "success" else "red")
+        count += plain(answer[what]) != ("green" if run == "success" else "red")
     wrong = f"{count} of {len(FAULTS)} are not what a run just gave. Go on, and see which."
     expect(not count, wrong)

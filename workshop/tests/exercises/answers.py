@@ -206,6 +206,9 @@ prepare_email_task >> send_email_task
 SHAPED = "    data = slack_data(results)\n"
 ASK = 'os.popen("gcloud config get-value project").read()'
 POST = step("send_slack_msg", 37)
+# Where a message has blocks, its text is for notifications alone.
+BESIDE = f"    data['text'] = {ASK}\n"
+BESIDE += "    data['blocks'] = [{'type': 'markdown', 'text': 'orders-db'}]\n"
 RETURNS = SOLUTIONS["returns"]
 PULL = "task_instance.xcom_pull(task_ids='prepare_email_task')"
 MAIL = "".join(f"{name}<br>" for name in ("orders-db", "reporting-pg"))
@@ -398,6 +401,8 @@ TABLE = {
              "does not name the project"),
             (changed("project", 'green["fallback"] = green["pretext"]', 'green["fallback"]'),
              "does not name the project"),
+            ({"send_slack_msg": POST.replace(SHAPED, f"{SHAPED}{BESIDE}")},
+             "does not name the project"),
             (changed("project", "[green, blue]", "[{'text': project}]"), "lost its instances"),
             ({"send_slack_msg": "def send_slack_msg(**context):\n    return 1\n"},
              "No message arrived"),
@@ -413,12 +418,12 @@ TABLE = {
             changed("day", 'INSTANCES_IN_PROJECT_TITLE + " {{ ds }}"', '"{{ ds }}: gcp"'),
         ],
         [
-            (changed("day", "{{ ds }}", "2026-01-02"), "use a template"),
+            (changed("day", "{{ ds }}", "2026-01-02"), "so, with a template"),
             (changed("day", "{{ ds }}", "{{ ts }}"), "more than the day"),
             (changed("day", "{{ ds }}", "{{ logical_date }}"), "more than the day"),
-            (changed("day", "{{ ds }}", "{{ dag.dag_id }}"), "use a template"),
-            (changed("day", "{{ ds }}", "{{ ds_nodash }}"), "use a template"),
-            (changed("day", "{{ ds }}", "{{ macros.ds_add(ds, 1) }}"), "use a template"),
+            (changed("day", "{{ ds }}", "{{ dag.dag_id }}"), "so, with a template"),
+            (changed("day", "{{ ds }}", "{{ ds_nodash }}"), "so, with a template"),
+            (changed("day", "{{ ds }}", "{{ macros.ds_add(ds, 1) }}"), "so, with a template"),
             (changed("day", "{{ ds }}", "{{ day }}"), "failed"),
             (changed("day", "html_content=", "html_content='{{ ds }}' or "), "lost its text"),
         ],
@@ -464,7 +469,10 @@ TABLE = {
         ],
     ),
     "predict": Answers(
-        [PREDICTED, dict(reversed(PREDICTED.items())), {**PREDICTED}],
+        [
+            PREDICTED, dict(reversed(PREDICTED.items())),
+            {task: state.upper() for task, state in PREDICTED.items()},
+        ],
         [
             (dict.fromkeys(PREDICTED, "success"), "4 of 7 states"),
             (PREDICTED | {"send_email": "skipped"}, "1 of 7 states"),
@@ -540,8 +548,8 @@ TABLE = {
     "order": Answers(
         [["alarm", "note", "copy"], ("alarm", "note", "copy"), ["Alarm", "NOTE", " copy."]],
         [
-            (["copy", "note", "alarm"], "Not copy first"),
-            (["alarm", "copy", "note"], "the weight decides"),
+            (["copy", "note", "alarm"], "Not copy there"),
+            (["alarm", "copy", "note"], "Not copy there: the weight decides"),
             (["note", "note", "copy"], "the three names"),
             (["alarm"], "the three names"),
             ([["alarm"], ["note"], ["copy"]], "the three names"),
@@ -648,7 +656,10 @@ TABLE = {
         ],
     ),
     "red": Answers(
-        [RED, dict(reversed(RED.items())), {**RED}],
+        [
+            RED, dict(reversed(RED.items())),
+            {what: f"{colour.title()}." for what, colour in RED.items()},
+        ],
         [
             (dict.fromkeys(RED, "green"), "2 of 5"),
             (dict.fromkeys(RED, "red"), "3 of 5"),

@@ -54,6 +54,15 @@ def test_a_mail_is_shown_as_html(lab: Any) -> None:
     assert got.text == "Report\n\ndisk size\nlogs 20\n\none\ntwo\n\n- more"
 
 
+def test_a_part_that_should_have_parts_and_has_none_breaks_nothing(lab: Any) -> None:
+    sandbox.enter("talk")
+    got = send(
+        b"Subject: odd\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+        b"--x\r\nContent-Type: multipart/related\r\n\r\nnothing\r\n--x--\r\n"
+    )
+    assert (got.subject, got.html) == ("odd", "")
+
+
 @pytest.mark.parametrize(
     "attack",
     [

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import sys
 import urllib.parse
 from typing import Any
 
@@ -178,6 +179,15 @@ def test_what_is_no_message_is_refused(lab: Any, body: str, answer: str) -> None
     sandbox.enter("talk")
     assert post(body) == (400, answer)
     assert sandbox.arrived().empty
+
+
+def test_a_message_that_is_nested_too_deeply_is_refused(lab: Any) -> None:
+    """Close to Python's limit, JSON is read, and what looks at it next finds no room."""
+    sandbox.enter("talk")
+    deepest = range(sys.getrecursionlimit() - 60, sys.getrecursionlimit())
+    for deep in deepest:
+        status, _ = post('{"blocks": ' + "[" * deep + "]" * deep + "}")
+        assert status == 400
 
 
 def test_slack_cuts_a_long_text(lab: Any) -> None:
