@@ -132,9 +132,15 @@ def _set_environment(home: Home, keep: Collection[str]) -> None:
     for name in set(os.environ) - set(without_airflow()):
         del os.environ[name]
     os.environ.update(kept | settings(home))
+    reach_loopback()
+
+
+def reach_loopback() -> None:
+    """Let no proxy stand between this process and loopback."""
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost"])
+        more = [host for host in ("127.0.0.1", "localhost") if host not in hosts]
+        os.environ[name] = ",".join([*hosts, *more])
 
 
 def new_home(where: Path | None = None) -> Home:

@@ -19,6 +19,7 @@ from typing import Any
 
 from workshop.ground import BUILD, Problem
 from workshop.lab import Home, new_home
+from workshop.lab.home import reach_loopback
 from workshop.sandbox.gcloud import SERVICES
 
 LOOPBACK = "127.0.0.1"
@@ -82,6 +83,7 @@ def build_walls(home: Path) -> None:
                 del os.environ[name]
     (home / "gcloud").mkdir(mode=0o700, exist_ok=True)
     os.environ.update(built)
+    reach_loopback()
 
 
 def runs_programs(folder: Path) -> bool:

@@ -258,6 +258,13 @@ def test_the_real_world_opens_for_no_kernel_that_no_person_opened(
 REAL = shutil.which("gcloud")  # asked on import, before a sandbox puts its own on PATH
 
 
+def test_the_sandbox_holds_outside_a_notebook_too(tmp_path: Path) -> None:
+    """As `make airflow` and `make bench` enter it."""
+    code = "from pathlib import Path\nfrom workshop import sandbox\n"
+    said = process(f"{code}print(sandbox.enter('talk', Path.cwd()))", tmp_path)
+    assert said.startswith("Sandbox, world 'talk'")
+
+
 @pytest.mark.weekly
 @pytest.mark.skipif(not REAL, reason="no real gcloud is installed: the walls were not tried on one")
 @pytest.mark.parametrize("token", [{}, {"CLOUDSDK_AUTH_ACCESS_TOKEN": "made-up"}])
