@@ -257,7 +257,10 @@ def switchable() -> Sandbox:
 def install_gcloud(folder: Path, home: Path, world: Path) -> None:
     """Write the program gcloud into a folder; a world's file and a home's faults are its own."""
     program = folder / "gcloud"
-    words = shlex.join([sys.executable, "-I", "-X", "utf8", gcloud.__file__, str(world),
+    # Isolated, and yet with the stand-in's package, which lies in this folder.
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    code += "from gcloud.program import main; sys.exit(main())"
+    words = shlex.join([sys.executable, "-I", "-X", "utf8", "-c", code, str(world),
                         str(home / "faults.json")])  # fmt: skip
     # A shell between them, because an interpreter's path with a blank cannot follow `#!`.
     program.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")

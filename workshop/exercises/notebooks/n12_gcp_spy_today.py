@@ -3,7 +3,7 @@
 from typing import Any
 
 from workshop.exercises.judging import expect, trying
-from workshop.sandbox.gcloud import NO_CREDENTIALS, denied, not_succeeded
+from workshop.sandbox.gcloud.program import NO_CREDENTIALS, denied, not_succeeded
 
 
 def could_be_read(answer: Any) -> None:

@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from workshop.sandbox import gcloud
+from workshop.sandbox.gcloud.program import ACCOUNT
+from workshop.sandbox.gcloud.services import lost, short_name, zone_of
 from workshop.sandbox.isolation import APIS
+
+
+def refused(status: int, reason: str, message: str) -> tuple[int, dict[str, Any]]:
+    """Return status and body of an API that refuses."""
+    errors = [{"message": message, "domain": "global", "reason": reason}]
+    return status, {"error": {"code": status, "message": message, "errors": errors}}
 
 
 class GoogleApis:
@@ -52,7 +60,7 @@ class GoogleApis:
         )
         account = {
             "type": "service_account",
-            "client_email": gcloud.ACCOUNT,
+            "client_email": ACCOUNT,
             "client_id": "1",
             "private_key_id": "1",
             "private_key": key.decode(),
@@ -69,38 +77,52 @@ class GoogleApis:
         service = path.split("/")[1]
         about = gcloud.SERVICES[service]
         project = path.split("/projects/")[1].split("/")[0]
-        if world["faults"].get(service) == "denied":
-            message = about.refusal.format(project)
-            errors = [{"message": message, "domain": "global", "reason": "forbidden"}]
-            return 403, {"error": {"code": 403, "message": message, "errors": errors}}
+        if world["faults"].get(service) == "denied" or project != world["project"]:
+            return refused(403, "forbidden", about.refusal.format(project))
         partial = world["faults"].get(service) == "partial"
-        warning = gcloud.unreachable(world, service, project) if partial else ""
+        gone = lost(world, service, project) if partial else ""
         instances = gcloud.list_api(world, service, project)
+        where, _, name = path.partition("/instances")
+        name = name.strip("/")
+        zone = where.partition("/zones/")[2] or where.partition("/locations/")[2]
+        if zone not in ("", "-"):
+            instances = [it for it in instances if zone_of(it) == zone]
+        if name:
+            found = [it for it in instances if short_name(it) == name]
+            missing = about.missing.format(project, zone, name)
+            return (200, found[0]) if found else refused(404, "notFound", missing)
         size = int(query.get("maxResults") or query.get("pageSize") or len(instances) or 1)
         first = int(query.get("pageToken") or 0)
         page = instances[first : first + size]
-        more = {"nextPageToken": str(first + size)} if first + size < len(instances) else {}
-        if not about.by_zone:  # each of gcloud's clients takes the key that it knows
+        more: dict[str, Any] = (
+            {"nextPageToken": str(first + size)} if first + size < len(instances) else {}
+        )
+        if not about.by_zone or zone:  # each of gcloud's clients takes the keys that it knows
+            if gone:
+                warning = {"code": "REGION_UNREACHABLE", "message": gone}
+                more |= {"warnings": [warning], "unreachable": [gone], "failedLocations": [gone]}
             return 200, {"items": page, "instances": page, **more}
         scopes: dict[str, Any] = {}
         for it in page:
             it["status"] = "TERMINATED" if it["selfLink"] in self.stopped else it["status"]
             scope = f"zones/{it['zone'].rsplit('/', 1)[1]}"
             scopes.setdefault(scope, {"instances": []})["instances"].append(it)
-        if warning:
-            zone = {"warning": {"code": "UNREACHABLE", "message": warning}}
-            scopes[f"zones/{warning.split(chr(39))[1]}"] = zone
+        if gone:
+            message = f"The zone '{gone}' is not reachable."
+            scopes[f"zones/{gone}"] = {"warning": {"code": "UNREACHABLE", "message": message}}
         return 200, {"items": scopes, **more}
 
     def stop(self, path: str) -> tuple[int, dict[str, Any]]:
         """Stop a machine of compute; return status and body: an operation that is done already."""
         project, zone, name = path.split("/")[3], path.split("/")[5], path.split("/")[7]
         link = f"{gcloud.COMPUTE}/{project}/zones/{zone}"
-        machines = gcloud.list_api(gcloud.read_world(self.world), "compute", project)
+        world = gcloud.read_world(self.world)
+        if project != world["project"]:
+            return refused(403, "forbidden", gcloud.SERVICES["compute"].refusal.format(project))
+        machines = gcloud.list_api(world, "compute", project)
         if f"{link}/instances/{name}" not in [machine["selfLink"] for machine in machines]:
-            message = gcloud.NOT_FOUND.format(project, zone, name)
-            errors = [{"message": message, "domain": "global", "reason": "notFound"}]
-            return 404, {"error": {"code": 404, "message": message, "errors": errors}}
+            message = gcloud.SERVICES["compute"].missing.format(project, zone, name)
+            return refused(404, "notFound", message)
         self.stopped.add(f"{link}/instances/{name}")
         self.operation = {
             "kind": "compute#operation",

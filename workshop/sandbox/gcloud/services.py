@@ -1,0 +1,259 @@
+"""The GCP services of a YAML world: what is known of each, and what its list API answers with."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from .formats import Object, get, parse_key
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FAULTS = ("denied", "no_credentials", "slow", "hanging", "empty", "silent")
+ZONE = "us-central1-a"  # where an instance is that says nothing of it
+SPANNER_CONFIG = "regional-us-central1"
+COMPUTE = "https://www.googleapis.com/compute/v1/projects"
+
+Instance = dict[str, Any]  # as a world's file has it
+
+
+path_of = cache(parse_key)
+
+
+class Service(NamedTuple):
+    """All that is known of one GCP service; services.yaml has it, and says what it means."""
+
+    title: str
+    in_talk: bool
+    sorts_table: bool
+    refusal: str
+    missing: str
+    columns: dict[str, str]
+    as_api: Callable[[str, Instance], Object]  # for a project's name and an instance
+    shown: Callable[[Object], Object] = lambda api: api  # what gcloud makes of an API's object
+    for_table: Callable[[Object], dict[str, str]] = lambda api: {}  # cells that a function makes
+    by_zone: bool = False
+    in_zone: bool = False
+    http_refusal: bool = False
+    limits_first: bool = False
+    loses: bool = False
+    short: tuple[str, ...] = ("name",)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The faults that it can have."""
+        return (*FAULTS, "partial") if self.loses else FAULTS
+
+    def cell(self, api: Object, head: str) -> str:
+        """Return what the table of a list shows of an object, as gcloud has it, under a head."""
+        made = self.for_table(api)
+        if head in made:
+            return made[head]
+        key = self.columns[head]
+        text = str(get(api, path_of(key))) if key else ""
+        return last(text) if key in self.short else text
+
+
+def last(path: str) -> str:
+    """Return the last part of a path."""
+    return path.rsplit("/", 1)[-1]
+
+
+def zone_of(api: Object) -> str:
+    """Return the zone or location of an instance that has one."""
+    return last(api["zone"]) if "zone" in api else str(api["name"].split("/")[3])
+
+
+def short_name(api: Object) -> str:
+    """Return an instance's short name."""
+    return last(api["name"])
+
+
+def sql_api(project: str, it: Instance) -> Object:
+    """Return an instance as Cloud SQL's API answers with it."""
+    addresses = [("PRIMARY", it.get("address")), ("PRIVATE", it.get("privateAddress"))]
+    state = it.get("state", "RUNNABLE")
+    settings = {"tier": it.get("tier", "db-f1-micro")}
+    listed = [{"ipAddress": ip, "type": kind} for kind, ip in addresses if ip]
+    if state == "STOPPED":  # the API has no such state: gcloud derives it from the policy
+        state, settings["activationPolicy"] = "RUNNABLE", "NEVER"
+    return {
+        "databaseVersion": it.get("databaseVersion", "MYSQL_5_7"),
+        "gceZone": it.get("zone", ZONE),
+        **({"ipAddresses": listed} if listed else {}),
+        "kind": "sql#instance",
+        "name": it["name"],
+        "project": project,
+        "settings": settings,
+        "state": state,
+    }
+
+
+def sql_cells(api: Object) -> dict[str, str]:
+    """Return where a database is, and its addresses."""
+    listed = {it["type"]: it["ipAddress"] for it in api.get("ipAddresses", [])}
+    addresses = {f"{kind}_ADDRESS": listed.get(kind, "-") for kind in ("PRIMARY", "PRIVATE")}
+    return {"LOCATION": api["gceZone"], **addresses}
+
+
+def sql_shown(api: Object) -> Object:
+    """Return a database as gcloud shows it: one that is never activated is stopped."""
+    never = api["settings"].get("activationPolicy") == "NEVER"
+    return api | {"state": "STOPPED"} if never else api
+
+
+def compute_api(project: str, it: Instance) -> Object:
+    """Return an instance as Compute Engine's API answers with it."""
+    zone = f"{COMPUTE}/{project}/zones/{it.get('zone', ZONE)}"
+    interface = {"networkIP": it.get("internalIP", "10.128.0.2")}
+    if it.get("externalIP"):
+        interface["accessConfigs"] = [{"natIP": it["externalIP"]}]
+    return {
+        "kind": "compute#instance",
+        "machineType": f"{zone}/machineTypes/{it.get('machineType', 'n1-standard-1')}",
+        "name": it["name"],
+        "networkInterfaces": [interface],
+        "scheduling": {"preemptible": bool(it.get("preemptible"))},
+        "selfLink": f"{zone}/instances/{it['name']}",
+        "status": it.get("status", "RUNNING"),
+        "zone": zone,
+    }
+
+
+def compute_cells(api: Object) -> dict[str, str]:
+    """Return a machine's addresses, and whether it is preemptible."""
+    interface = api["networkInterfaces"][0]
+    access = interface.get("accessConfigs")
+    return {
+        "PREEMPTIBLE": "true" if api["scheduling"]["preemptible"] else "",
+        "INTERNAL_IP": interface["networkIP"],
+        "EXTERNAL_IP": access[0]["natIP"] if access else "",
+    }
+
+
+def spanner_api(project: str, it: Instance) -> Object:
+    """Return an instance as Spanner's API answers with it."""
+    return {
+        "config": f"projects/{project}/instanceConfigs/{it.get('config', SPANNER_CONFIG)}",
+        "nodeCount": it.get("nodeCount", 1),
+        "processingUnits": it.get("nodeCount", 1) * 1000,
+        **bigtable_api(project, it),
+    }
+
+
+def bigtable_api(project: str, it: Instance) -> Object:
+    """Return an instance as BigTable's API answers with it."""
+    return {
+        "displayName": it.get("displayName", it["name"]),
+        "name": f"projects/{project}/instances/{it['name']}",
+        "state": it.get("state", "READY"),
+    }
+
+
+def filestore_api(project: str, it: Instance) -> Object:
+    """Return an instance as Filestore's API answers with it."""
+    return {
+        "createTime": "2018-11-05T09:30:00Z",
+        "fileShares": [{"capacityGb": str(it.get("capacityGb", 1024)), "name": "share"}],
+        "name": f"projects/{project}/locations/{it.get('zone', ZONE)}/instances/{it['name']}",
+        "networks": [{"ipAddresses": [it.get("address", "10.0.0.2")]}],
+        "state": it.get("state", "READY"),
+        "tier": it.get("tier", "BASIC_HDD"),
+    }
+
+
+def filestore_cells(api: Object) -> dict[str, str]:
+    """Return where a Filestore is, and since when."""
+    return {"LOCATION": zone_of(api), "CREATE_TIME": api["createTime"][:19]}
+
+
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    "sql": {"as_api": sql_api, "shown": sql_shown, "for_table": sql_cells},
+    "spanner": {"as_api": spanner_api},
+    "bigtable": {"as_api": bigtable_api},
+    "compute": {"as_api": compute_api, "for_table": compute_cells},
+    "filestore": {"as_api": filestore_api, "for_table": filestore_cells},
+}
+LISTED = yaml.load(Path(__file__).with_name("services.yaml").read_text("utf-8"), Loader=LOADER)
+
+
+def joined(listed: dict[str, Any], functions: dict[str, Any]) -> dict[str, Service]:
+    """Return the services by name: what is data of each, and its functions.
+
+    Raises:
+        LookupError: one of the two lacks a service.
+    """
+    if lacking := ", ".join(sorted(set(listed) ^ set(functions))):
+        raise LookupError(f"services.yaml and FUNCTIONS of services.py do not agree on {lacking}.")
+    return {name: Service(**about, **functions[name]) for name, about in listed.items()}
+
+
+SERVICES = joined(LISTED, FUNCTIONS)
+
+
+def read_world(path: Path) -> dict[str, Any]:
+    """Return the world of a YAML file, each service with its instances.
+
+    Raises:
+        ValueError: the file is no world; the message is one sentence with the line where known.
+        OSError: it cannot be read.
+    """
+    try:
+        world = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ValueError(f"{path.name}, line {line}: {error.problem}") from None
+    if not isinstance(world, dict) or not isinstance(world.get("services"), dict):
+        raise ValueError(f"{path.name}: a world has the keys 'project' and 'services'.")
+    for service, listed in world["services"].items():
+        if service not in SERVICES:
+            known = ", ".join(SERVICES)
+            raise ValueError(f"{path.name}: there is no service '{service}', only {known}.")
+        for instance in listed or []:
+            if not isinstance(instance, dict) or not isinstance(instance.get("name"), str):
+                raise ValueError(f"{path.name}: each instance of {service} needs a name in text.")
+    services = {service: _repeated(world["services"].get(service) or []) for service in SERVICES}
+    return {
+        "project": str(world.get("project", "spy-demo")),
+        "services": services,
+        "faults": world.get("faults") or {},
+    }
+
+
+def _repeated(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the instances, those with `repeat: N` N times, with the number in place of `{n}`."""
+    return [
+        {key: value for key, value in instance.items() if key != "repeat"}
+        | {"name": instance["name"].replace("{n}", str(number))}
+        for instance in instances
+        for number in range(1, int(instance.get("repeat", 1)) + 1)
+    ]
+
+
+def list_api(world: dict[str, Any], service: str, project: str) -> list[Object]:
+    """Return what the service's list API answers with."""
+    objects = [SERVICES[service].as_api(project, it) for it in world["services"][service]]
+    for api in objects:
+        if api.get("selfLink") in world.get("stopped", ()):
+            api["status"] = "TERMINATED"
+    if SERVICES[service].by_zone:
+        objects.sort(key=lambda api: (api["zone"], api["name"]))
+    return objects
+
+
+def lost(world: dict[str, Any], service: str, project: str) -> str:
+    """Take out of a world what does not answer: the last zone of compute, else the last instance.
+
+    Returns:
+        The zone, or the instance as the API names it, "" where there was none.
+    """
+    listed = list_api(world, service, project)
+    if SERVICES[service].by_zone:
+        gone = last(listed[-1]["zone"]) if listed else ZONE
+        kept = [it for it in world["services"][service] if it.get("zone", ZONE) != gone]
+    else:
+        gone = listed[-1]["name"] if listed else ""
+        kept = world["services"][service][:-1]
+    world["services"][service] = kept
+    return gone
