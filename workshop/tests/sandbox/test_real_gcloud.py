@@ -15,7 +15,7 @@ from workshop import sandbox
 from workshop.sandbox import gcloud, isolation
 from workshop.sandbox.world import install_gcloud
 from workshop.slides import Builder
-from workshop.tests.sandbox import forking
+from workshop.tests.sandbox import forking, recorded
 from workshop.tests.sandbox.google_apis import GoogleApis
 from workshop.tests.sandbox.real_gcloud import Forked, run
 
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
     not REAL, reason="no real gcloud is installed: the stand-in was not compared with it"
 )
 WEEKLY = pytest.mark.weekly  # one world is compared in every check
+GROUPS = recorded.read()["groups"]  # of command lines
 FORMATS: tuple[tuple[str, ...], ...] = ((), ("--format=json",), ("--format=value(name)",))
 
 
@@ -34,7 +35,8 @@ def with_all(fault: str) -> str:
 
 WORLDS = {path.stem: path.read_text(encoding="utf-8") for path in sandbox.WORLDS.glob("*.yaml")}
 WORLDS["all denied"] = WORLDS["talk"] + with_all("denied")
-WORLDS["a part of compute"] = WORLDS["talk"] + "faults: {compute: partial}\n"
+LOSE = [name for name, service in gcloud.SERVICES.items() if service.loses]
+WORLDS["parts"] = WORLDS["talk"] + f"faults: {{{', '.join(f'{name}: partial' for name in LOSE)}}}\n"
 MANY = WORLDS["busy"].replace("repeat: 500", "repeat: 3000")
 WORLDS["3000 machines"] = MANY
 WORLDS["two of each"] = json.dumps(
@@ -116,6 +118,20 @@ def test_the_stand_in_prints_what_the_real_one_prints(
 ) -> None:
     real, ours = both(google, tmp_path, WORLDS[world])
     assert ours == real
+
+
+@pytest.mark.parametrize(
+    "group", [pytest.param(name, marks=() if name == "denied" else WEEKLY) for name in GROUPS]
+)
+def test_the_recorded_answers_are_those_of_this_one(google: Google, group: str) -> None:
+    apis, real, variables = google
+    content = recorded.read()
+    apis.world.write_text(recorded.world(content, group), encoding="utf-8")
+    lines = dict(recorded.answers(content, group))
+    project = {"CLOUDSDK_CORE_PROJECT": content["world"]["project"]}
+    with ThreadPoolExecutor(4) as pool:
+        said = pool.map(lambda line: recorded.told(real, line, variables | project), lines)
+        assert dict(zip(lines, said, strict=True)) == lines
 
 
 def test_stopping_machines(google: Google, tmp_path: Path) -> None:
