@@ -43,7 +43,7 @@ class Parser:
         self._at = 0
 
     def filter(self) -> Filter:
-        """Return the whole; raise Refused where it is not well-formed, or not known here."""
+        """Return the whole; raise Refused where it is not well-formed, or beyond this language."""
         whole = self._group()
         if self._at < len(self._text):
             raise wrong(f"--filter has a parenthesis too many: '{self._text[self._at :]}'")
@@ -55,8 +55,7 @@ class Parser:
         while self._peek() not in ("", ")"):
             if not (word := self._word("AND", "OR")):
                 rest = self._text[self._at :]
-                raise Refused(f"--filter needs AND or OR before '{rest}': two terms side by side "
-                              "are not known to it")  # fmt: skip
+                raise Refused(f"it knows no terms side by side: write AND or OR before '{rest}'")
             words.add(word)
             parts.append(self._part())
         if len(words) > 1:
@@ -67,7 +66,7 @@ class Parser:
         """Return a term, or a group in parentheses, with or without NOT."""
         if self._word("NOT"):
             if self._word("NOT"):
-                raise Refused("--filter has NOT before NOT, which is not known to it")
+                raise Refused("it knows no NOT before NOT")
             return Group("NOT", [self._part()])
         if self._peek() == "(":
             self._at += 1
@@ -84,25 +83,25 @@ class Parser:
             raise wrong("--filter needs a term, such as name=web-1, after its last word")
         key = self._while(lambda char: char not in ":=!<>~()" and not char.isspace())
         if self._text[self._at : self._at + 1] == "(":
-            raise Refused(f"functions such as {key}() are not known to it")
+            raise Refused(f"it knows no functions, such as {key}()")
         self._peek()
         operator = self._while(":=!<>~".__contains__)
         if not operator:
-            raise Refused(f"'{key}' alone is no term that it knows, only KEY=VALUE and KEY:VALUE")
+            raise Refused(f"'{key}' alone is no term, only KEY=VALUE and KEY:VALUE")
         if operator in OPERATORS:
-            raise Refused(f"the operator {operator} is not known to it, only = and :")
+            raise Refused(f"it knows no operator {operator}, only = and :")
         if operator not in ("=", ":"):
             raise wrong(f"there is no operator {operator}")
         if not key:
             raise wrong(f"--filter needs a key before {operator}")
         if key.startswith("-"):
-            raise Refused(f"'-' before a term is not known to it: write NOT {key[1:]}")
+            raise Refused(f"it knows no '-' before a term: write NOT {key[1:]}")
         return Term(parse_key(key, self._heads), operator, self._operand(operator))
 
     def _operand(self, operator: str) -> str:
         """Return what is looked for, without its quotes."""
         if self._peek() == "(":
-            raise Refused("a list in parentheses is not known to it: join terms with OR")
+            raise Refused("it knows no list in parentheses: join terms with OR")
         if self._word("AND", "OR", "NOT"):
             raise wrong("--filter has a word such as AND where a value belongs")
         operand = ""
@@ -110,7 +109,7 @@ class Parser:
             if char in "()":
                 break
             if char == "\\":
-                raise Refused("a backslash in a filter is not known to it")
+                raise Refused("it knows no backslash in a filter")
             self._at += 1
             if char in "'\"":
                 inside, quote, _ = self._text[self._at :].partition(char)
@@ -157,7 +156,7 @@ def parse_filter(text: str, heads: dict[str, str]) -> Filter | None:
         heads: as in `parse_key`.
 
     Raises:
-        Refused: it is not well-formed, or has what is not known here.
+        Refused: it is not well-formed, or has what is beyond this language.
     """
     try:
         return Parser(text, heads).filter() if text.strip() else None

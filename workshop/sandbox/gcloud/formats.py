@@ -41,7 +41,7 @@ def parse_key(text: str, heads: dict[str, str] | None = None) -> Path:
         Refused: this is no such key.
     """
     if "(" in text:
-        raise Refused(f"functions such as the one in '{text}' are not known to it")
+        raise Refused(f"it knows no functions, such as the one in '{text}'")
     if heads and text in heads:
         if not heads[text]:
             raise Refused(f"the column {text} is made by a function: it can only be shown")
@@ -107,7 +107,7 @@ def parse_format(text: str, heads: dict[str, str]) -> Format:
     name, paren, rest = text.strip().partition("(")
     name = name.strip()
     if name not in FORMATS:
-        raise Refused(f"--format={text} is not known to it, only {', '.join(FORMATS)}")
+        raise Refused(f"it knows no --format={text}, only {', '.join(FORMATS)}")
     if paren and (not rest.endswith(")") or rest.count("(") >= rest.count(")")):
         raise wrong(f"--format={text} lacks its last parenthesis")
     keys = [key.strip() for key in rest[:-1].split(",")] if rest[:-1].strip() else []
@@ -149,7 +149,7 @@ def written(form: Format, objects: list[Object], cell: Cell) -> str:
     if form.name == "json":
         return as_json([projected(api, form) for api in objects])
     rows = [
-        [_text(scalar(api, path)) if path else cell(api, head) for head, path in form.columns]
+        [as_text(scalar(api, path)) if path else cell(api, head) for head, path in form.columns]
         for api in objects
     ]
     if form.name == "value":
@@ -166,7 +166,8 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a value as a cell shows it."""
     return "" if value is None else str(value)
 
 

@@ -225,7 +225,12 @@ def answer(world: dict[str, Any], arguments: list[str]) -> Answer:
             return f"{VERSION}\n{STAND_IN}\n", "", 0
         out, err, status = _run(world, given, arguments)
     except Refused as refused:
-        return "", f"ERROR: (gcloud) {STAND_IN} {refused}. {KNOWN}\n", refused.status
+        why = str(refused)
+        return (
+            "",
+            f"ERROR: (gcloud) {STAND_IN} {why[0].upper()}{why[1:]}. {KNOWN}\n",
+            refused.status,
+        )
     if given.verbosity in ("critical", "none") and status:
         err = ""
     return out, err, status
@@ -246,7 +251,7 @@ def _run(world: dict[str, Any], given: argparse.Namespace, arguments: list[str])
         case ["compute" as service, "instances", "stop" as verb, name]:
             pass
         case words:
-            raise Refused(f"'gcloud {' '.join(words)}' is no command that it knows")
+            raise Refused(f"it knows no command 'gcloud {' '.join(words)}'")
     own = OWN[verb] - (set() if SERVICES[service].in_zone else {"zone"})
     before = arguments[: arguments.index(verb)]
     theirs = ("--filter", "--limit", "--sort-by", "--zone")
@@ -270,10 +275,10 @@ def _run(world: dict[str, Any], given: argparse.Namespace, arguments: list[str])
     time.sleep(SECONDS.get(fault, 0))
     if verb == "stop":
         return stop(world, given.project, given.zone, name)
-    out, err, status = (
-        describe(world, service, name, given) if name else listing(world, service, given)
-    )
-    return ("", "", 0) if fault == "silent" else (out, err, status)
+    if verb == "describe":
+        return describe(world, service, name, given)
+    said = listing(world, service, given)
+    return ("", "", 0) if fault == "silent" else said
 
 
 def _no_configuration(given: argparse.Namespace) -> str:

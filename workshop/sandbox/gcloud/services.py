@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .formats import Object, get, parse_key
+from .formats import Object, as_text, get, parse_key
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FAULTS = ("denied", "no_credentials", "slow", "hanging", "empty", "silent")
@@ -51,7 +51,7 @@ class Service(NamedTuple):
         if head in made:
             return made[head]
         key = self.columns[head]
-        text = str(get(api, path_of(key))) if key else ""
+        text = as_text(get(api, path_of(key))) if key else ""
         return last(text) if key in self.short else text
 
 
