@@ -277,8 +277,8 @@ def _run(world: dict[str, Any], given: argparse.Namespace, arguments: list[str])
         return stop(world, given.project, given.zone, name)
     if verb == "describe":
         return describe(world, service, name, given)
-    said = listing(world, service, given)
-    return ("", "", 0) if fault == "silent" else said
+    answered = listing(world, service, given)
+    return ("", "", 0) if fault == "silent" else answered
 
 
 def _no_configuration(given: argparse.Namespace) -> str:
