@@ -487,6 +487,9 @@ TABLE = {
             SOLUTIONS["sensor"],
             {"dependencies": BY_PYTHON},
             waits(RUNS, "timeout=25, poke_interval=2, mode='reschedule'"),
+            waits("gcloud compute instances list -q --format='value(name,status)' "
+                  "--filter='name=web-1 AND status=RUNNING' | grep -q web-1",
+                  "timeout=25, poke_interval=2"),
         ],
         [
             (waits(RUNS.replace("web-1 ", "web-1")), "is content all the same"),
