@@ -21,6 +21,7 @@ import psutil
 from workshop.ground import Problem
 from workshop.lab import Home, current
 from workshop.sandbox import gcloud, isolation
+from workshop.sandbox.gcloud import program as program_of_gcloud
 from workshop.sandbox.mailserver import MAIL_FAULTS, MailServer
 from workshop.sandbox.slack import SLACK_FAULTS, Slack
 
@@ -258,7 +259,8 @@ def install_gcloud(folder: Path, home: Path, world: Path) -> None:
     """Write the program gcloud into a folder; a world's file and a home's faults are its own."""
     program = folder / "gcloud"
     # Isolated, and yet with the stand-in's package, which lies in this folder.
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    package = str(Path(program_of_gcloud.__file__).parents[1])
+    code = f"import sys; sys.path.insert(0, {package!r}); "
     code += "from gcloud.program import main; sys.exit(main())"
     words = shlex.join([sys.executable, "-I", "-X", "utf8", "-c", code, str(world),
                         str(home / "faults.json")])  # fmt: skip

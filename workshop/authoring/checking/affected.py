@@ -191,7 +191,10 @@ class Imports:
     def __init__(self) -> None:
         self.paths = {_module(path.relative_to(ROOT)): path for path in PACKAGE.rglob("*.py")}
         self._sources = {name: path.read_text("utf-8") for name, path in self.paths.items()}
-        self._direct = {name: imported(source) for name, source in self._sources.items()}
+        self._direct = {
+            name: imported(source, _module(self.paths[name].parent.relative_to(ROOT)))
+            for name, source in self._sources.items()
+        }
         judges = {f"{JUDGES}{path.stem}" for path in notebooks()}
         self._direct[JUDGING] = self._direct.get(JUDGING, set()) | judges
 
@@ -257,9 +260,10 @@ class Imports:
         return naming
 
 
-def imported(source: str) -> set[str]:
+def imported(source: str, folder: str = "") -> set[str]:
     """Return the modules of this package that a program imports, also a program in a string.
 
+    A relative import is one from the folder that is given.
     Of `from workshop.show import draw` it is both names, since either may be a module.
     """
     found: set[str] = set()
@@ -267,8 +271,10 @@ def imported(source: str) -> set[str]:
         match node:
             case ast.Import(names=names):
                 found |= {alias.name for alias in names}
-            case ast.ImportFrom(module=str(module), names=names):
-                found |= _both(module, [alias.name for alias in names])
+            case ast.ImportFrom(module=str(module), names=names, level=level):
+                found |= _both(
+                    f"{folder}.{module}" if level else module, [alias.name for alias in names]
+                )
             case ast.Constant(value=str(text)):
                 for module, names, alone in IN_A_STRING.findall(text):
                     found |= {alone} if alone else _both(module, names.split(", "))

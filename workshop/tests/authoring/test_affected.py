@@ -112,6 +112,13 @@ def test_a_notebook_s_exercises_affect_that_notebook(clone: Path, tmp_path: Path
     assert "workshop/tests/exercises/test_judges.py" in words
 
 
+@pytest.mark.parametrize("module", ["filters", "formats", "program", "services"])
+def test_a_module_of_gcloud_affects_what_runs_gcloud(module: str) -> None:
+    """They import each other by relative names, and a program in a string starts them."""
+    path = f"workshop/sandbox/gcloud/{module}.py"
+    assert affected.select([path]).everything == path
+
+
 def test_of_many_notebooks_some_are_left_out_by_name(clone: Path, tmp_path: Path) -> None:
     add_a_line(clone / "workshop" / "exercises" / "questions.yaml")
     done = workshop(clone, tmp_path, "check-changed")
