@@ -40,6 +40,8 @@ def start(world: str = "talk") -> None:
     sentence = sandbox.use_real() if sandbox.is_real() else sandbox.enter(world)
     if shell := get_ipython():
         slides.register(shell)
+        if not sandbox.is_real():
+            sandbox.keep_around_children()
     print(sentence)
 
 

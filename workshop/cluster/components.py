@@ -21,7 +21,7 @@ import yaml
 from workshop.cluster.waiting import wait_for
 from workshop.ground import Problem
 from workshop.lab.home import Home, settings
-from workshop.sandbox import is_real, sandbox_environment, told, unused_port
+from workshop.sandbox import handed_on, is_real, unused_port
 
 COMPONENTS = {
     "api-server": ("api-server",),
@@ -42,7 +42,7 @@ def last_line(text: str) -> str:
 
 def world_environment() -> dict[str, str]:
     """Return this environment for DAGs: all of it in the real world, else nothing real in it."""
-    return dict(os.environ) if is_real() else sandbox_environment() | told()
+    return dict(os.environ) if is_real() else handed_on()
 
 
 class Components:

@@ -1,5 +1,6 @@
 """The sandbox: a gcloud, a Slack endpoint and a mail server on this machine, and what arrived."""
 
+from workshop.sandbox.children.sitecustomize import install as keep_around_children
 from workshop.sandbox.dropdowns import switches
 from workshop.sandbox.gcloud import SERVICES, Service
 from workshop.sandbox.inbox import arrivals, arrived, mail, received, slack_message
@@ -14,11 +15,11 @@ from workshop.sandbox.world import (
     enter,
     fault,
     faults_now,
+    handed_on,
     is_real,
     isolated,
     known_worlds,
     set_faults,
-    told,
     use_real,
     visit,
     wants_real,
@@ -27,7 +28,7 @@ from workshop.sandbox.world import (
 __all__ = [
     "DAG_VARIABLES", "NO_STATUS", "SERVICES", "TODAY_VARIABLES", "WORLDS", "Mail", "MailServer",
     "Sandbox", "Service", "Slack", "SlackMessage", "arrivals", "arrived", "enter", "fault",
-    "faults_now", "is_real", "isolated", "known_worlds", "mail", "received", "sandbox_environment",
-    "set_faults", "slack_message", "switches", "told", "unused_port", "use_real", "visit",
-    "wants_real", "without_webhook",
+    "faults_now", "handed_on", "is_real", "isolated", "keep_around_children", "known_worlds",
+    "mail", "received", "sandbox_environment", "set_faults", "slack_message", "switches",
+    "unused_port", "use_real", "visit", "wants_real", "without_webhook",
 ]  # fmt: skip

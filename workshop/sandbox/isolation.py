@@ -13,9 +13,8 @@ import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from workshop.ground import BUILD, Problem
 from workshop.lab import Home, new_home
@@ -31,7 +30,6 @@ REAL = (
     "GOOGLE_APPLICATION_CREDENTIALS",
 )  # fmt: skip
 WISH = "GCPSPY_WORLD"  # the value "real" asks for the real world
-PATH_OF_BASH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where it gets none
 ADDRESSES = ("GCPSPY_SLACK_WEBHOOK", "AIRFLOW_CONN_SMTP_DEFAULT", "AIRFLOW_CONN_SLACK_DEFAULT")
 # What gcloud calls the API of a service, where that is not the service's own name.
 APIS = {"bigtable": "bigtableadmin", "filestore": "file"}
@@ -165,26 +163,3 @@ def _host(address: str) -> str | None:
         return urllib.parse.urlsplit(address).hostname
     except (ValueError, LookupError):
         return None
-
-
-@contextmanager
-def kept_by_children(home: Path, path_with: Callable[[list[str]], str]) -> Iterator[None]:
-    """Keep the walls around children that get another environment, as with a task's `env=`.
-
-    Args:
-        home: as in `walls`.
-        path_with: makes the PATH of the sandbox from folders.
-    """
-    start: Any = subprocess.Popen.__init__
-
-    def guarded(self: Any, *args: Any, **options: Any) -> None:
-        if (env := options.get("env")) is not None:
-            folders = os.get_exec_path({"PATH": env.get("PATH", PATH_OF_BASH)})
-            options["env"] = {**env, **walls(home), "PATH": path_with(folders)}
-        start(self, *args, **options)
-
-    subprocess.Popen.__init__ = guarded  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        subprocess.Popen.__init__ = start  # type: ignore[method-assign]

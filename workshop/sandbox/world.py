@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import psutil
 from workshop.ground import Problem
 from workshop.lab import Home, current
 from workshop.sandbox import gcloud, isolation
+from workshop.sandbox.children import sitecustomize
 from workshop.sandbox.gcloud import program as program_of_gcloud
 from workshop.sandbox.mailserver import MAIL_FAULTS, MailServer
 from workshop.sandbox.slack import SLACK_FAULTS, Slack
@@ -198,17 +198,27 @@ def isolated(dag: Any) -> Iterator[None]:
         yield
         return
     box = current()[Sandbox]
-    own = shutil.which("gcloud", path=os.pathsep.join(box.folders))
-    # Another one may be a learner's own, made for a test; a function of bash is the reader's.
-    isolation.ask(box.home, lambda found: not found or ("/" in found and found != own))
-    with isolation.kept_by_children(box.home, partial(_path_with, box)):
+    each = (shutil.which("gcloud", path=folder) for folder in box.folders)
+    real = [os.path.realpath(path) for path in each if path]
+
+    def is_right(found: str) -> bool:
+        # Another one may be a learner's own, made for a test; a function of bash is the reader's.
+        return not found or ("/" in found and os.path.realpath(found) not in real)
+
+    isolation.ask(box.home, is_right)
+    with sitecustomize.installed():
         yield
 
 
-def told() -> dict[str, str]:
-    """Return what the sandbox has told this process: for children that begin with nothing real."""
-    names = (*DAG_VARIABLES, *TODAY_VARIABLES, *isolation.walls(Path()))
-    return {name: os.environ[name] for name in names if name in os.environ}
+def handed_on() -> dict[str, str]:
+    """Return the environment of processes that stay in this sandbox, and all they start too."""
+    told = (*DAG_VARIABLES, *TODAY_VARIABLES, *isolation.walls(Path()))
+    folders = [str(Path(sitecustomize.__file__).parent), os.environ.get("PYTHONPATH", "")]
+    return (
+        isolation.sandbox_environment()
+        | {name: os.environ[name] for name in told if name in os.environ}
+        | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    )
 
 
 def fault(**switches: Any) -> None:

@@ -40,6 +40,14 @@ from airflow.sdk import DAG
 with DAG("nap") as nap:
     BashOperator(task_id="sleep", bash_command="sleep 3600")
 """
+OWN = """\
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+with DAG("own") as own:
+    asked = "test $(gcloud config get-value project) = spy-demo"
+    BashOperator(task_id="ask", bash_command=asked, env={"PATH": "/usr/bin:/bin"})
+"""
 
 
 def of_home(home: Path) -> list[Any]:
@@ -88,6 +96,7 @@ def interrupts_are_heard() -> None:
 
 def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: Any) -> None:
     dagcell.write("nap", NAP, {})
+    dagcell.write("own", OWN, {})
     before = listening()
     with Cluster("local") as it:
         home = it.home
@@ -102,6 +111,7 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         it.until(run, "sleep", "running")
         until(lambda: any("sleep 3600" in words for words in command_lines(home)))
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
+        assert it.run("own").state == "success", "a task's own variables find the stand-in"
         tree = [process for part in it.tree().values() for process in part]
     assert not list(filter(alive, tree))
     assert not of_home(home)
@@ -132,9 +142,11 @@ def test_the_race_keeps_the_peak() -> None:
 def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
     sandbox.enter("talk")
     dagcell.load("gcp_spy_today")
+    dagcell.write("own", OWN, {})
     with Cluster(executor, workers=1) as it:
         run = it.run("gcp_spy_today")
         states = it.tasks(run).set_index("task")["state"]
+        assert it.run("own").state == "success", "a task's own variables find the stand-in"
     assert run.state == "success"
     assert set(states.drop("estimate_cost")) == {"success"}
     assert list(sandbox.arrived()["kind"]) == ["Slack", "mail"]

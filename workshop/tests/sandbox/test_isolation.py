@@ -14,6 +14,7 @@ from workshop import sandbox, show
 from workshop.ground import BUILD, Problem
 from workshop.lab import dagcell
 from workshop.sandbox import isolation
+from workshop.sandbox.children import sitecustomize
 from workshop.sandbox.world import Sandbox
 from workshop.tests.sandbox.tools import ask
 
@@ -87,6 +88,56 @@ def test_no_gcloud_is_left_for_a_task_with_variables_of_its_own(box: Sandbox, mi
     sandbox.set_faults({"gcloud": "missing"})
     own = {"PATH": f"{mine}:/usr/bin:/bin"}
     assert printed(f", env={own}", "command -v gcloud || echo none") == "none"
+
+
+NOTEBOOK = """\
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.instance()
+from workshop import start
+start("talk")
+"""
+FINDS = """\
+import subprocess
+asked = "echo $(gcloud config get-value project 2>&1) $CLOUDSDK_PROXY_PORT"
+none = {name: b"/nowhere" for name in [b"CLOUDSDK_CONFIG", "CLOUDSDK_PROXY_PORT"]}
+for env in [{"COLOUR": "red"}, {"PATH": "{mine}:/usr/bin:/bin"}, {b"PATH": b"{mine}:/bin"}, none]:
+    print(subprocess.check_output(asked, shell=True, env=env, text=True), end="")
+words = (asked, -1, None, None, -1, None, None, True, True, None, {"PATH": "{mine}"})
+with subprocess.Popen(*words, text=True) as child:
+    print(child.stdout.read(), end="")
+"""
+FROM_HOOK = """
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+hook = SubprocessHook().run_command(["bash", "-c", asked], env={"PATH": "{mine}:/bin"})
+print(hook.output)
+"""
+
+
+def test_a_plain_cell_with_variables_of_its_own_finds_the_stand_in(
+    mine: Path, tmp_path: Path
+) -> None:
+    cell = (FINDS + FROM_HOOK).replace("{mine}", str(mine))
+    said = process(NOTEBOOK + cell, tmp_path, PATH=f"{mine}:{os.environ['PATH']}")
+    assert said.splitlines()[-6:] == ["spy-demo 9"] * 6
+    assert not (mine / "gcloud.calls").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", None])
+def test_so_does_each_process_of_a_cluster(box: Sandbox, mine: Path, kind: str | None) -> None:
+    sandbox.set_faults({"gcloud": kind})
+    child = subprocess.run(
+        [sys.executable, "-c", FINDS.replace("{mine}", str(mine))],
+        env=sandbox.handed_on(), capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    lines = child.stdout.splitlines()
+    assert len(lines) == 5, child.stderr
+    assert all(("not found 9" if kind else "spy-demo 9") in line for line in lines)
+    assert not (mine / "gcloud.calls").exists()
+
+
+def test_each_wall_is_kept_around_a_child(tmp_path: Path) -> None:
+    assert all(name.startswith(sitecustomize.WALLS) for name in isolation.walls(tmp_path))
+    assert not any(name.startswith("CLOUDSDK_CORE_PROJECT") for name in sitecustomize.WALLS)
 
 
 def test_what_a_login_shell_finds_has_no_account(
@@ -194,6 +245,17 @@ def test_a_gcloud_that_a_learner_made_is_no_hole(
     shutil.copytree(mine, fake)
     monkeypatch.setenv("PATH", f"{fake}{os.pathsep}{os.environ['PATH']}")
     assert printed("", "gcloud") == f"mine: {box.home / 'gcloud'}"
+
+
+def test_another_way_to_the_reader_s_gcloud_is_a_hole(
+    box: Sandbox, mine: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(mine)
+    monkeypatch.setenv("PATH", f"{link}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(Problem, match="PATH finds"):
+        printed("", "gcloud")
+    assert not (mine / "gcloud.calls").exists()
 
 
 READERS = {
