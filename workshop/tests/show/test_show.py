@@ -1,8 +1,10 @@
 """Pictures, tables and logs of a DagRun."""
 
 import re
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import graphviz
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 from workshop import sandbox, show
 from workshop.ground import Problem
 from workshop.lab.dagcell import write
-from workshop.show.graphs import PRIORITY, STATE_COLORS, states, worst
+from workshop.show.graphs import PLAIN, PRIORITY, STATE_COLORS, states, worst
 from workshop.slides import Builder
 
 
@@ -51,6 +53,53 @@ def test_a_grid_of_states(lab: Any) -> None:
     assert repr(picture).splitlines()[-1].split() == ["<report>", "failed"]
     assert "✗ failed" in picture.svg and "&lt;report&gt;" in picture.svg
     assert "failed" in picture.alt
+
+
+LETTER = 8  # pixels, about
+
+
+def test_the_parts_of_a_grid_lie_beside_each_other(lab: Any) -> None:
+    columns = [f"{day:02}" for day in range(1, 13)]
+    states = pd.DataFrame("success", index=["count", "a_longer_name"], columns=columns)
+    states.loc["count", "02":"04"] = ["failed", "removed", None]
+    grid = ElementTree.fromstring(show.draw(states).svg)
+    width, height = float(grid.attrib["width"]), float(grid.attrib["height"])
+    boxes = [it.attrib for it in grid if it.tag.endswith("rect")]
+    texts = [(it.text or "", float(it.attrib["x"]), float(it.attrib["y"]), it.get("text-anchor"))
+             for it in grid if it.tag.endswith("text")]  # fmt: skip
+    assert [text for text, _, _, anchor in texts if not anchor] == [
+        "count", "a_longer_name", "✓ success   ✗ failed",
+    ]  # fmt: skip
+    corners = [(float(box["x"]), float(box["y"])) for box in boxes]
+    rows, ends = sorted({y for _, y in corners}), sorted({x + 22 for x, _ in corners})
+    assert len(rows) == 2 and len(ends) == 12 and len(set(corners)) == 24
+    assert 8 + 13 * LETTER <= ends[0] - 22 <= 24 + 13 * LETTER, "beside the longest name"
+    assert all(5 <= b - 22 - a <= 10 for a, b in pairwise(ends))
+    assert rows[1] - rows[0] - 22 in range(5, 11)
+    assert 5 <= width - ends[-1] <= 20
+    for text, x, y, anchor in texts:
+        middle = x if anchor else x + len(text) * LETTER / 2
+        assert len(text) * LETTER / 2 <= middle <= width - len(text) * LETTER / 2
+        assert 14 <= y <= height - 5
+    for text, x, y, anchor in texts:
+        if anchor:  # a day above its column, or a mark within a box
+            assert x + 11 in ends
+            assert y + 10 == rows[0] if text.isdigit() else y - 16 in rows
+    names = {text: y for text, _, y, anchor in texts if not anchor}
+    assert [names["count"] - 16, names["a_longer_name"] - 16] == rows
+    assert height - 40 < rows[1] + 22 < names["✓ success   ✗ failed"] - 14
+    looks = [box["stroke"] for box in boxes[:8:2]]
+    assert looks == [STATE_COLORS[state] for state in ("success", "failed", "removed")] + [PLAIN]
+    assert [box["fill"] for box in boxes] == [box["stroke"] for box in boxes]
+
+
+def test_a_few_words_of_states_are_not_cut(lab: Any) -> None:
+    picture = show.draw(pd.DataFrame({"1": ["success"], "2": ["upstream_failed"]}, index=["a"]))
+    legend = "✓ success   ▲ upstream_failed"
+    assert f">{legend}</text>" in picture.svg
+    width = int(re.findall(r'width="(\d+)"', picture.svg)[0])
+    assert len(legend) * LETTER < width - 8 < len(legend) * LETTER + 24
+    assert picture.alt == "Grid of 1 tasks and 2 runs: success, upstream_failed"
 
 
 def test_a_graph_of_one_s_own(lab: Any) -> None:
