@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from workshop.ground import Problem
 from workshop.lab import Runs, TaskLogs, current
 from workshop.show import Graphs, Progress, live, watch
 from workshop.show.graphs import PRIORITY
+from workshop.show.live import RunBar
 from workshop.slides import Builder
 
 
@@ -204,3 +207,26 @@ def test_a_short_run_shows_no_bar(whole: Any, bar: Any) -> None:
     sandbox.enter("talk")
     whole.test()
     assert shown == []
+
+
+def test_a_task_that_only_runs_has_not_ended_and_one_that_failed_or_was_skipped_has() -> None:
+    texts: list[str] = []
+    bar = RunBar(SimpleNamespace(dag_id="d", tasks=["a", "b", "c"]), Shown(texts), 0.01)
+    for ended, state in enumerate(["running", "success", "deferred", "failed", "skipped"]):
+        bar.changed(SimpleNamespace(task_id="a"), state)
+        counted = ended - (ended > 1)
+        last = rf"{counted} of 3: d: {counted} of 3 tasks have ended, \d+ s"
+        last += r"\n'a' waits for its trigger" if state == "deferred" else ""
+        end = time.monotonic() + 600
+        while not (texts and re.fullmatch(last, texts[-1])):
+            assert time.monotonic() < end, texts[-1:]
+            time.sleep(0.01)
+    bar.end()
+    assert not bar._thread.is_alive()
+
+
+def test_what_a_run_waits_for_is_said_once_where_time_alone_does_not_end_it(capsys: Any) -> None:
+    graphs = Graphs()
+    for what, ends in [("a", True), ("b", False), ("b", False), ("c", True), ("d", False)]:
+        graphs.waits(what, ends)
+    assert capsys.readouterr().out == "b\nd\n"

@@ -1,6 +1,7 @@
 """The one bar of the workbook: seen by people, silent elsewhere, gone at the end."""
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from workshop.ground import Problem
-from workshop.show import Progress, wait_for_airflow
+from workshop.show import Progress, progress, wait_for_airflow
 
 
 @pytest.fixture
@@ -50,11 +51,22 @@ def test_an_interrupt_is_the_sentence_that_was_given() -> None:
         raise KeyboardInterrupt
 
 
-def test_the_start_of_airflow_has_a_bar(seen: Any) -> None:
-    warm = threading.Event()
-    threading.Timer(1, warm.set).start()
+def test_the_start_of_airflow_has_a_bar(seen: Any, monkeypatch: Any) -> None:
+    warm, times, answers = threading.Event(), iter([100, 101.04, 103, 109]), iter([0, 0, 0, 1])
+    monkeypatch.setattr(warm, "wait", lambda seconds: next(answers))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(times)))
     with capture_output() as captured:
         wait_for_airflow(warm)
-    *bars, last = shown(captured)
-    assert bars and all(bar.endswith("Airflow starts, once a notebook") for bar in bars)
-    assert last == ""
+    bar = '<progress max="5.0" value="{}"></progress> Airflow starts, once a notebook'
+    assert shown(captured) == [*map(bar.format, [1.0, 3, 5.0]), ""]
+
+
+def test_an_interrupt_meanwhile_says_that_airflow_goes_on(seen: Any, monkeypatch: Any) -> None:
+    def interrupted(seconds: float) -> bool:
+        raise KeyboardInterrupt
+
+    warm = threading.Event()
+    monkeypatch.setattr(warm, "wait", interrupted)
+    with pytest.raises(Problem) as raised:
+        wait_for_airflow(warm)
+    assert str(raised.value) == "Interrupted; Airflow goes on starting. Run the cell again."
