@@ -55,8 +55,13 @@ def read_slides() -> tuple[Slide, ...]:
     )  # fmt: skip
 
 
+# Their cells take minutes: `make check-weekly` runs them. Every check runs the others with
+# clusters, and tests of the KubernetesExecutor and of the faults.
+WEEKLY = ("10_kubernetes_executor", "13_when_things_break")
+
+
 def with_clusters() -> list[str]:
-    """Return the notebooks that start clusters, which `make check-executors` runs."""
+    """Return the notebooks that start clusters."""
     return [row["notebook"] for row in read_notebooks() if row["clusters"] == "yes"]
 
 

@@ -63,11 +63,15 @@ def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
     return True if with_clusters and "WORKSHOP_EXECUTORS" not in os.environ else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what has another mark
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Put the longest first, so that no worker begins one when the others are done.
+    """Mark the cells that wait a week, and put the longest first, so that no worker waits.
 
     What has no duration yet counts as one of the middle. The tests of a file stay together.
     """
+    for item in items:
+        if item.path.stem in talk.WEEKLY:
+            item.add_marker("weekly")
     durations = read_durations()
     middle = median(durations.values())
     items.sort(key=lambda item: -durations.get(scope(item.nodeid), middle))
@@ -76,10 +80,13 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: Any) -> None:
     """Say what did not run here; write what each scope took, if that is wanted."""
     if "WORKSHOP_EXECUTORS" not in os.environ:
-        names = ", ".join(talk.with_clusters())
+        names = ", ".join(name for name in talk.with_clusters() if name not in talk.WEEKLY)
         terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
     if config.option.markexpr == "not weekly":
-        terminalreporter.write_line("Not run here: the tests marked weekly. make check-weekly.")
+        names = " and ".join(talk.WEEKLY)
+        terminalreporter.write_line(
+            f"Not run here: the cells of {names}, the tests marked weekly. make check-weekly."
+        )
     if config.stash[MEASURE] and exitstatus == 0:
         kept = [report for reports in terminalreporter.stats.values() for report in reports]
         write_durations([report for report in kept if hasattr(report, "duration")])

@@ -15,7 +15,7 @@ import workshop
 from workshop.authoring.checking.runs import run_pytest
 from workshop.ground import NOTEBOOKS, ROOT, Problem, notebooks
 from workshop.ground.cells import code_cells
-from workshop.ground.talk import with_clusters
+from workshop.ground.talk import WEEKLY, with_clusters
 
 PACKAGE = ROOT / "workshop"
 PUBLIC = {name: f"workshop.{module}" for module, names in workshop.NAMES.items() for name in names}
@@ -163,7 +163,8 @@ def _add_notebook(stem: str, selection: Selection) -> None:
     selection.run.update(OF_NOTEBOOKS)
     left = f"answers to the exercises of {stem}, and who catches up on its slides"
     if stem in with_clusters():
-        selection.left_out += [f"the cells of {stem}, which make check-executors runs", left]
+        command = "make check-weekly" if stem in WEEKLY else "make check-executors"
+        selection.left_out += [f"the cells of {stem}, which {command} runs", left]
     else:
         selection.left_out += [f"{stem} in other worlds", left]
         if path.exists():

@@ -16,7 +16,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SHOTS = BUILD / "browser"
 TESTS = ROOT / "workshop" / "tests"
 # pytest leaves out a file that lies in a folder which is named too.
-ALL_TESTS = ("-o", "python_files=test_*.py executors.py", TESTS)
+ALL_TESTS = ("-o", "python_files=test_*.py executors.py in_the_browser.py", TESTS, NOTEBOOKS)
 
 
 def run_pytest(*words: object) -> int:
@@ -50,10 +50,8 @@ def chromium() -> str:
     return found
 
 
-def check_browser() -> int:
-    """Drive JupyterLab in a Chromium, one test after the other; return pytest's exit status.
-
-    What drives the browser is installed first, from its own lock, where it is not there yet.
+def _browser_ready() -> None:
+    """Install what drives the browser, from its own lock, where it is not there yet.
 
     Raises:
         Problem: it cannot be fetched, or there is no Chromium.
@@ -65,6 +63,11 @@ def check_browser() -> int:
             raise Problem("Playwright could not be fetched; the reason stands above.")
     shutil.rmtree(SHOTS, ignore_errors=True)
     SHOTS.mkdir(parents=True)
+
+
+def check_browser() -> int:
+    """Drive JupyterLab in a Chromium, one test after the other; return pytest's exit status."""
+    _browser_ready()
     status = run_pytest("--numprocesses=0", "-v", TESTS / "authoring" / "in_the_browser.py")
     print(f"What the browser showed: {SHOTS}")
     return status
@@ -77,7 +80,8 @@ def check_executors() -> int:
 
 
 def check_weekly() -> int:
-    """Run the tests that the other checks leave out, for their length; return the exit status."""
+    """Run what the other checks leave out, for its length; return pytest's exit status."""
+    _browser_ready()
     return _with_executors("-m", "weekly", *ALL_TESTS)
 
 

@@ -26,10 +26,13 @@ from workshop.ground.talk import read_notebooks
 
 SECONDS = 600_000.0  # milliseconds, as Playwright counts; the slowest notebook takes half of it
 expect.set_options(timeout=SECONDS)
+WEEKLY = pytest.mark.weekly
+# Every check opens one with a cluster and two that bring pictures of each kind.
+DAILY = ("02_concepts", "07_complex_dags", "08_local_executor")
 LESSONS = [row["notebook"] for row in read_notebooks()]
 # Every cell runs in nbval already. These bring what only a browser shows: pictures of each kind,
 # plots, a graph that is alive, switches. Exercises run 00 and 03 to 06 as well.
-WHOLE = ("02_concepts", "07_complex_dags")
+WHOLE = ("02_concepts", pytest.param("07_complex_dags", marks=WEEKLY))
 ARGUMENTS = [
     "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
@@ -197,7 +200,9 @@ def test_the_index_leads_to_a_notebook(opened: Any) -> None:
     expect(tab.first).to_be_visible()
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in DAILY else WEEKLY) for name in LESSONS]
+)
 def test_a_notebook_shows_what_is_stored(opened: Any, name: str) -> None:
     notebook = opened(name)
     heading = notebook.page.get_by_role("heading", name="What you have now").first
@@ -296,7 +301,11 @@ def test_an_exercise_is_failed_and_then_solved(opened: Any, folder: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "exercise"),
-    [("04_slack", "count"), ("05_email", "day"), ("06_the_whole_dag", "sensor")],
+    [
+        pytest.param("04_slack", "count", marks=WEEKLY),
+        pytest.param("05_email", "day", marks=WEEKLY),
+        ("06_the_whole_dag", "sensor"),
+    ],
 )
 def test_an_exercise_of_the_other_notebooks_is_solved(
     opened: Any, folder: Path, name: str, exercise: str
@@ -350,7 +359,7 @@ def test_a_restarted_kernel_says_what_to_do_and_catches_up(opened: Any) -> None:
     notebook.shot("caught-up")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=WEEKLY)])
 def test_the_site_works_from_disk(chromium: Browser, scheme: Any) -> None:
     first = write_site(BUILD / "site")
     page = chromium.new_page(viewport={"width": 1100, "height": 900}, color_scheme=scheme)

@@ -29,7 +29,7 @@ from workshop.authoring.checking import runs
 from workshop.authoring.checking.headless import code_of, read
 from workshop.authoring.checking.recording import RULES, sanitised
 from workshop.authoring.editions import demo, rehearsal
-from workshop.ground import ROOT, notebooks, talk
+from workshop.ground import NOTEBOOKS, ROOT, notebooks, talk
 from workshop.ground.cells import read_steps
 from workshop.tests import plugin
 from workshop.tests.authoring.test_commands import COMMANDS
@@ -133,11 +133,17 @@ WEEKLY = {
 }
 
 
-def test_what_waits_a_week_is_no_cell_and_in_these_files_alone() -> None:
+def test_what_waits_a_week_is_in_these_files_alone() -> None:
     weekly = set(collected("-m", "weekly"))
     each_time = set(collected())
     assert weekly and not weekly & each_time
-    files = {node.partition("::")[0] for node in weekly}
+    cells = {node for node in weekly if ".ipynb::Cell " in node}
+    assert cells == {
+        f"notebooks/{name}.ipynb::Cell {number}"
+        for name in ("10_kubernetes_executor", "13_when_things_break")
+        for number in range(len(code_of(read(NOTEBOOKS / f"{name}.ipynb"))))
+    }
+    files = {node.partition("::")[0] for node in weekly - cells}
     assert files == {f"workshop/tests/{name}" for name in WEEKLY}
     assert files <= {node.partition("::")[0] for node in each_time}
 
@@ -262,7 +268,7 @@ def test_a_command_ends_as_what_it_ran(
     ("run", "files"),
     [
         (runs.check_executors, ["executors.py", *(f"{n}.ipynb" for n in talk.with_clusters())]),
-        (runs.check_weekly, ["tests"]),
+        (runs.check_weekly, ["tests", "notebooks"]),
         (runs.check_examples, ["test_examples.py"]),
         (runs.check_browser, ["in_the_browser.py"]),
     ],
