@@ -6,7 +6,7 @@ from typing import Any
 
 from workshop.ground import Problem
 from workshop.ground.cells import code_cells, parse_exercise, parse_slide
-from workshop.lab import Warming, current
+from workshop.lab import Home, Warming, current
 from workshop.lab.dagcell import magic as dag_magic
 from workshop.lab.dagcell import show_todays_names
 from workshop.lab.interrupts import show_interrupt
@@ -68,15 +68,21 @@ def register(shell: Any) -> None:
 def follow(shell: Any) -> None:
     """Follow the cells of a notebook, with or without the talk, and know `%%dag`; call once."""
     shell.register_magic_function(dag_magic, "cell", "dag")
-    shell.set_custom_exc((KeyboardInterrupt, ImportError), _show_error)
+    shell.set_custom_exc((KeyboardInterrupt, Exception), _show_error)
     cells = current()[Cells]
     shell.events.register("pre_run_cell", cells.begin)
     shell.events.register("post_run_cell", cells.end)
 
 
 def _show_error(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
-    """Show an interrupt, or an import; the arguments are those of IPython's `set_custom_exc`."""
-    if isinstance(error, ImportError):
+    """Show what a cell raised; the arguments are those of IPython's `set_custom_exc`."""
+    home = current().find(Home)
+    if home and not (home.database.exists() and home.dags.exists()):
+        error = Problem(
+            f"Something removed {home.folder}, where this notebook's Airflow was: a clean-up of "
+            "the temporary folder, perhaps. Restart the kernel, and run the notebook from its top."
+        )
+    elif isinstance(error, ImportError):
         show_todays_names(error)
     show_interrupt(shell, kind, error, trace)
 

@@ -239,3 +239,29 @@ def test_a_cell_run_before_the_start_is_one_sentence(folder: Path) -> None:
     )
     assert "run the notebook's first cells" in done.stdout, done.stderr
     assert "Traceback" not in done.stdout
+
+
+CELLS = """\
+import shutil
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance(colors="nocolor")
+file = "%%dag gone\\nfrom airflow.sdk import DAG\\ngone = DAG('gone')"
+for cell in ["from workshop import *", "start('talk')", file, "run = gone.test()", "1 / 0"]:
+    print(cell.split()[0], shell.run_cell(cell).success)
+print("now it is removed")
+shutil.rmtree(os.environ["AIRFLOW_HOME"])
+for cell in [file, "gone.test()", "xcoms(run)", "start('quiet')"]:
+    shell.run_cell(cell)
+"""
+
+
+def test_where_something_removed_its_folder_each_cell_says_so(folder: Path) -> None:
+    """As systemd's clean-up of old temporary files may do."""
+    done = python("import os\n" + CELLS, folder)
+    before, after = done.stdout.split("now it is removed")
+    assert "run True" in before and "1 False" in before
+    assert before.count("ZeroDivisionError: division by zero") == 1, "and no word of a folder"
+    said = " ".join(after.split())
+    assert said.count("where this notebook's Airflow was: a clean-up") == 4, done.stderr
+    assert said.count("Restart the kernel, and run the notebook from its top.") == 4
+    assert "Traceback" not in after
