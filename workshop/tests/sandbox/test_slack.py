@@ -11,7 +11,7 @@ import requests
 
 from workshop import sandbox
 from workshop.sandbox import slack
-from workshop.sandbox.slack import FAULT_ANSWERS
+from workshop.sandbox.slack import FAULT_ANSWERS, MOST_BYTES
 from workshop.tests.sandbox.tools import post, webhook
 
 
@@ -190,6 +190,23 @@ def test_a_message_that_is_nested_too_deeply_is_refused(lab: Any) -> None:
         assert status == 400
 
 
+def test_a_long_list_is_taken(lab: Any) -> None:
+    """So long that whoever compares each item with all that it could be does not come to an end."""
+    sandbox.enter("talk")
+    item = {"type": "rich_text_section", "elements": [{"type": "text", "text": "y"}]}
+    listed = {"type": "rich_text_list", "style": "bullet", "elements": [item] * 200_000}
+    assert post(json.dumps({"blocks": [{"type": "rich_text", "elements": [listed]}]}))[0] == 200
+    assert sandbox.slack_message()._repr_html_().count("<li>y</li>") == 200_000
+
+
+def test_a_request_that_is_too_large_is_refused(lab: Any) -> None:
+    sandbox.enter("talk")
+    message = json.dumps({"text": "y"})
+    assert post(message.rjust(MOST_BYTES)) == (200, "ok")
+    assert post(message.rjust(MOST_BYTES + 1)) == (400, "invalid_payload")
+    assert list(sandbox.arrived()["title"]) == ["y"]
+
+
 def test_slack_cuts_a_long_text(lab: Any) -> None:
     sandbox.enter("talk")
     assert post(json.dumps({"text": "x" * 40_001})) == (200, "ok")
@@ -198,7 +215,12 @@ def test_slack_cuts_a_long_text(lab: Any) -> None:
 
 @pytest.mark.parametrize(
     ("path", "length", "status"),
-    [("/services/T0SPY/B0SPY/\u00e9", "2", 403), ("", "two", 400), ("", "-1", 400)],
+    [
+        ("/services/T0SPY/B0SPY/\u00e9", "2", 403),
+        ("", "two", 400),
+        ("", "-1", 400),
+        ("", "9" * 5000, 400),  # more digits than Python makes a number of
+    ],
 )
 def test_a_malformed_request_is_answered(lab: Any, path: str, length: str, status: int) -> None:
     sandbox.enter("talk")
