@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,6 +19,14 @@ EDGES = dict.fromkeys(LINES, LINE) | dict.fromkeys(PARAGRAPHS, PARAGRAPH)
 BEGINS = {"br": "\n", "code": "`", "li": "- "}
 ENDS = {"code": "`", "td": " ", "th": " "}
 INVISIBLE = {"script", "style", "template", "title"}
+TAG = re.compile(r"<!--.*?(?:-->|\Z)|<(/?)([a-z][^\s/>]*)", re.DOTALL)
+# Elements that have no end, or that the next of their kind ends.
+ENDLESS = {
+    "area", "br", "col", "dd", "dt", "hr", "img", "input", "li", "link", "meta", "option", "p",
+    "rp", "rt", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "wbr",
+}  # fmt: skip
+DEEPEST = 512  # as Chromium; to read such HTML takes long, ten times as deep a hundred times longer
+TOO_DEEP = f"This HTML has more than {DEEPEST} elements in each other: it is not shown."
 
 
 def card(head: str, body: str) -> str:
@@ -40,13 +49,41 @@ def escaped(text: Any) -> str:
     return html.escape(str(text), quote=True)
 
 
+def cleaned(markup: str, **options: Any) -> str:
+    """Return HTML from outside without what could run, or TOO_DEEP where it is nested too deeply.
+
+    Args:
+        markup: the HTML.
+        options: what else nh3 shall know.
+    """
+    return (
+        TOO_DEEP
+        if _too_deep(markup)
+        else nh3.clean(markup, clean_content_tags=INVISIBLE, **options)
+    )
+
+
+def _too_deep(markup: str) -> bool:
+    begun: Counter[str] = Counter()
+    deep = 0
+    for end, name in TAG.findall(markup.lower()):
+        if name and name not in ENDLESS and (not end or begun[name]):
+            step = -1 if end else 1
+            begun[name] += step
+            deep += step
+            if deep > DEEPEST:
+                return True
+    return False
+
+
 def as_text(markup: str) -> str:
     """Return HTML as text: its words as far apart as a browser shows them, code in backticks."""
     reader = _Reader()
-    reader.feed(nh3.clean(markup, clean_content_tags=INVISIBLE))
+    reader.feed(cleaned(markup))
     reader.close()
-    text = re.sub(r"[ \n\x1f]*\x1e[ \n\x1e\x1f]*", "\n\n", "".join(reader.read))
-    text = re.sub(r" *(\n *)?\x1f[ \x1f]*", "\n", text)
+    # A run is looked at from its beginning alone: else its length would count twice.
+    text = re.sub(r"(?<![ \n\x1e\x1f])[ \n\x1f]*\x1e[ \n\x1e\x1f]*", "\n\n", "".join(reader.read))
+    text = re.sub(r"(?<! ) *(\n *)?\x1f[ \x1f]*", "\n", text)
     lines = [re.sub(" +", " ", line).strip(" ") for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n").replace("\xa0", " ")
 

@@ -68,7 +68,13 @@ def received() -> dict[str, Any]:
         "switches": box.switches,
         "slack": [message.payload for message in box.slack.messages],
         "mails": [
-            {"to": list(mail.recipients), "subject": mail.subject, "html": mail.html}
-            for mail in box.mail.mails
+            {
+                "to": it.to,
+                "cc": list(it.cc),
+                "bcc": list(it.bcc),
+                "subject": it.subject,
+                "html": it.html,
+            }
+            for it in box.mail.mails
         ],
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import nh3
 
-from workshop.sandbox.cards import INVISIBLE, card, escaped
+from workshop.sandbox.cards import card, cleaned, escaped
 
 PICTURES = {"image/gif", "image/jpeg", "image/png", "image/webp"}
 # Of these properties none can load something or leave the mail's frame.
@@ -18,6 +18,8 @@ STYLES = {
 }  # fmt: skip
 ATTRIBUTES = deepcopy(nh3.ALLOWED_ATTRIBUTES) | {"*": {"style"}}
 LINKS = ("http://", "https://", "mailto:", "tel:")
+ELSEWHERE = ("http://", "https://", "//")
+MOST_BYTES = 25_000_000  # of pictures that are shown: as much as Gmail takes in one mail
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def mail_card(subject: str, people: str, body: str, parts: Sequence[Part]) -> st
     """
     shown, left_out = _clean(body, {_address(it): it for it in parts})
     foot = [f"Attached: {escaped(it)}" for it in attached(body, parts)]
-    foot += ["A picture from another address is not loaded."] * left_out
+    foot += left_out
     lines = "".join(f'<div style="color:#5f6368;margin-top:6px">{line}</div>' for line in foot)
     people = "<br>".join(map(escaped, people.splitlines()))
     return card(f"<b>{escaped(subject)}</b><br>{people}", shown + lines)
@@ -59,29 +61,35 @@ def _address(part: Part) -> str:
     return f"cid:{part.content_id or '?'}"
 
 
-def _clean(body: str, parts: dict[str, Part]) -> tuple[str, bool]:
-    """Return HTML that is safe to show, and whether pictures were left out."""
-    left_out: list[str] = []
+def _clean(body: str, parts: dict[str, Part]) -> tuple[str, list[str]]:
+    """Return HTML that is safe to show, and a sentence for each way to leave out a picture."""
+    left_out: dict[str, None] = {}
+    room = MOST_BYTES
 
     def keep(tag: str, attribute: str, value: str) -> str | None:
+        nonlocal room
         if attribute == "src":
             part = parts.get(value)
-            if part is None or part.kind not in PICTURES:
-                left_out.append(value)
+            if part is None or part.kind not in PICTURES or len(part.content) > room:
+                foreign = value.strip().lower().startswith(ELSEWHERE)
+                where, verb = (
+                    ("from another address ", "not loaded") if foreign else ("", "left out")
+                )
+                left_out[f"A picture {where}is {verb}."] = None
                 return None
+            room -= len(part.content)
             return f"data:{part.kind};base64,{base64.b64encode(part.content).decode()}"
         if attribute in ("href", "cite"):  # an address without a host would lead to Jupyter
             return value if value.strip().lower().startswith(LINKS) else None
         return value
 
-    shown = nh3.clean(
+    shown = cleaned(
         body,
-        clean_content_tags=INVISIBLE,
         attributes=ATTRIBUTES,
         attribute_filter=keep,
         filter_style_properties=STYLES,
-        url_schemes={"cid", "http", "https", "mailto", "tel"},
+        url_schemes={"cid", "data", "http", "https", "mailto", "tel"},
     ).rstrip()
     while shown.endswith("<br>"):
         shown = shown.removesuffix("<br>").rstrip()
-    return shown, bool(left_out)
+    return shown, list(left_out)

@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
@@ -42,10 +43,15 @@ class Mail:
         return as_text(self.html)
 
     @property
+    def to(self) -> list[str]:
+        """Those to whom it was written, without cc and bcc."""
+        return [it for it in self.recipients if it not in (*self.cc, *self.bcc)]
+
+    @property
     def people(self) -> str:
         """Who sent it to whom, a line a kind."""
-        to = ", ".join(it for it in self.recipients if it not in (*self.cc, *self.bcc))
-        lines = [f"from {self.sender} to {to}" if to else f"from {self.sender}"]
+        to = f" to {', '.join(self.to)}" if self.to else ""
+        lines = [f"from {self.sender}{to}"]
         lines += [f"cc {', '.join(self.cc)}"] if self.cc else []
         lines += [f"bcc {', '.join(self.bcc)}, whom the others do not see"] if self.bcc else []
         return "\n".join(lines)
@@ -110,8 +116,8 @@ def _mail(envelope: Any) -> Mail:
         body = message.get_body(("html", "plain"))
     except AttributeError:  # a multipart/related without parts
         body = None
-    text = _decoded(body) if body else ""
-    if body and body.get_content_subtype() == "plain":
+    text = "" if body is None else _decoded(body)  # without headers it is false
+    if body is not None and body.get_content_subtype() == "plain":
         text = html.escape(text).replace("\n", "<br>\n")
     to, cc = _addresses(message, "To"), _addresses(message, "Cc")
     recipients = tuple(envelope.rcpt_tos)
@@ -123,7 +129,7 @@ def _mail(envelope: Any) -> Mail:
         message_id="".join(_raw(message, "Message-ID")),
         cc=tuple(it for it in recipients if it.lower() in cc - to),
         bcc=tuple(it for it in recipients if it.lower() not in cc | to),
-        parts=tuple(_part(it) for it in message.walk() if it is not body and _is_part(it)),
+        parts=tuple(_part(it) for it in _files(message) if it is not body),
     )
 
 
@@ -148,13 +154,17 @@ def _raw(message: Any, header: str) -> list[str]:
     return [" ".join(value.encode(errors="replace").decode().split()) for value in values]
 
 
-def _is_part(part: Any) -> bool:
-    """Return whether a part is a file, and no text in another form or a frame of parts."""
-    if part.get_content_type() == "message/rfc822":
-        return True
-    return not part.is_multipart() and (
-        part.get_content_maintype() != "text" or part.get_content_disposition() == "attachment"
-    )
+def _files(part: Any) -> Iterator[Any]:
+    """Yield the files in a part: no text that is the mail's own, nothing out of a mail in it."""
+    if part.get_content_maintype() == "multipart":
+        for inner in part.get_payload() if part.is_multipart() else ():
+            yield from _files(inner)
+    elif (
+        part.get_content_type() not in ("text/html", "text/plain")
+        or part.get_filename()
+        or part.get_content_disposition() == "attachment"
+    ):
+        yield part
 
 
 def _part(part: Any) -> Part:

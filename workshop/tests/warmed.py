@@ -1,8 +1,17 @@
-"""Warm Airflow once for all forks of `make mutants`: pytest collects, then the process forks."""
+"""Prepare pytest for all forks of `make mutants`."""
 
+import os
 from typing import Any
 
 from workshop.kernels.warm import make_ready
+
+COUNTED = "MUTANT_UNDER_TEST"  # mutmut's variable; it says what a process counts or changes
+
+
+def pytest_sessionstart() -> None:
+    """Count in this process alone: a program that a test starts would ask for mutmut's settings."""
+    if os.environ.get(COUNTED) == "stats":
+        del os.environ[COUNTED]
 
 
 def pytest_sessionfinish(session: Any) -> None:

@@ -33,7 +33,9 @@ def run_demo() -> Path:
     last = [run for run in runs if run["world"] == WORLD and not run["switches"]][-1]
     message = SlackMessage(last["slack"][-1], 200, "ok")
     got = last["mails"][-1]
-    mail = Mail("airflow@example.com", tuple(got["to"]), got["subject"], got["html"])
+    to, cc, bcc = (tuple(got[whom]) for whom in ("to", "cc", "bcc"))
+    everyone = (*to, *cc, *bcc)
+    mail = Mail("airflow@example.com", everyone, got["subject"], got["html"], cc=cc, bcc=bcc)
     row = '<li><a href="{}">{}</a></li>'
     links = [row.format(html.escape(page.name), html.escape(page.stem)) for page in pages]
     shown = {"message": message._repr_html_(), "mail": mail._repr_html_()}

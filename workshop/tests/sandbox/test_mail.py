@@ -2,6 +2,7 @@
 
 import email.policy
 import os
+import re
 import smtplib
 import urllib.parse
 from email.message import EmailMessage
@@ -98,10 +99,81 @@ def test_pictures_and_attachments(lab: Any) -> None:
     got = send(message)
     shown = got._repr_html_()
     assert '<img src="data:image/png;base64,iVBORw==" alt="costs">' in shown
-    assert "svg+xml" not in shown and "not loaded" in shown
+    assert "svg+xml" not in shown and "A picture is left out." in shown
     assert "Attached: &lt;i&gt;sizes.csv (3 bytes)" in shown
     attached = ["Attached: drawn.svg (6 bytes)", "Attached: <i>sizes.csv (3 bytes)"]
     assert repr(got).splitlines()[-2:] == attached
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("https://example.org/a.png", ["A picture from another address is not loaded."]),
+        ("//example.org/a.png", ["A picture from another address is not loaded."]),
+        ("cid:lost", ["A picture is left out."]),
+        ("data:image/png;base64,iVBORw==", ["A picture is left out."]),
+        ("plots/a.png", ["A picture is left out."]),
+        ("", ["A picture is left out."]),
+        (
+            "cid:lost'><img src='http://example.org/a.png",
+            ["A picture is left out.", "A picture from another address is not loaded."],
+        ),
+    ],
+)
+def test_a_picture_that_is_not_shown_is_said(lab: Any, source: str, said: list[str]) -> None:
+    sandbox.enter("talk")
+    shown = send(letter(f"<img src='{source}'>"))._repr_html_()
+    assert re.findall("A picture [a-z ]+[.]", shown) == said
+
+
+def test_a_picture_that_would_fill_the_page_is_left_out(lab: Any) -> None:
+    sandbox.enter("talk")
+    message = letter("<img src='cid:plot'>" * 50)
+    page: Any = message.get_payload(1)
+    page.add_related(b"\x89PNG" * 200_000, "image", "png", cid="<plot>")
+    shown = send(message)._repr_html_()
+    assert 1 <= shown.count("data:image/png") < 50
+    assert "A picture is left out." in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "shown"),
+    [
+        ("plain", {"filename": "notes.txt"}, "notes.txt (5 bytes)"),
+        ("plain", {"filename": "notes.txt", "disposition": "inline"}, "notes.txt (5 bytes)"),
+        ("plain", {"disposition": "attachment"}, "text/plain (5 bytes)"),
+        ("html", {"filename": "page.html"}, "page.html (5 bytes)"),
+        ("csv", {"disposition": "inline"}, "text/csv (5 bytes)"),
+        ("calendar", {"params": {"method": "REQUEST"}}, "text/calendar (5 bytes)"),
+    ],
+)
+def test_a_text_that_is_a_file_is_listed(lab: Any, kind: str, more: Any, shown: str) -> None:
+    sandbox.enter("talk")
+    message = letter("words")
+    message.add_attachment("spy\n", subtype=kind, **more)
+    got = send(message)
+    assert repr(got).splitlines()[-2:] == ["words", f"Attached: {shown}"]
+    assert f"Attached: {shown}" in got._repr_html_()
+
+
+def test_an_invitation_beside_the_text_is_listed(lab: Any) -> None:
+    sandbox.enter("talk")
+    message = letter("words")
+    message.add_alternative("BEGIN:VCALENDAR", subtype="calendar")
+    assert repr(send(message)).splitlines()[-1] == "Attached: text/calendar (17 bytes)"
+
+
+@pytest.mark.parametrize("header", ["To: @@,<", "Subject: \u017c", "Content-Type: text/html; ="])
+def test_a_mail_in_a_mail_is_one_file(lab: Any, header: str) -> None:
+    sandbox.enter("talk")
+    inner = f'{header}\r\nContent-Disposition: attachment; filename="inside.txt"\r\n\r\nwords'
+    got = send(
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nouter\r\n--x\r\n"
+        b"Content-Type: message/rfc822; name=old.eml\r\n\r\n" + inner.encode() + b"\r\n--x--"
+    )
+    assert got.text == "outer"
+    (part,) = got.parts
+    assert part.name == "old.eml"
 
 
 def test_cc_and_bcc_are_told_apart(lab: Any) -> None:
@@ -113,6 +185,9 @@ def test_cc_and_bcc_are_told_apart(lab: Any) -> None:
               "bcc d@example.com, whom the others do not see"]  # fmt: skip
     assert repr(got).splitlines()[:3] == [f"Mail {people[0]}", *people[1:]]
     assert f"From{people[0][4:]}<br>{people[1]}<br>{people[2]}" in got._repr_html_()
+    (plain,) = sandbox.received()["mails"]
+    whom = {"to": ["b@example.com"], "cc": ["c@example.com"], "bcc": ["d@example.com"]}
+    assert whom.items() <= plain.items()
 
 
 @pytest.mark.parametrize(
@@ -148,6 +223,42 @@ def test_a_malformed_mail_is_shown(lab: Any, content: bytes, text: str) -> None:
 )
 def test_html_as_text_keeps_words_apart(markup: str, text: str) -> None:
     assert as_text(markup) == text
+
+
+def test_html_with_very_many_blanks_is_text(lab: Any) -> None:
+    """So many that whoever looks again from each of them does not come to an end."""
+    many = 300_000
+    assert as_text("a" + "<br> " * many + "b") == "a\n\nb"
+    assert as_text("<p>a</p>" + "<div> </div>" * many + "<p>b</p>") == "a\n\nb"
+    assert as_text(f"<pre>a{' ' * many}b</pre>") == f"a{' ' * many}b"
+
+
+@pytest.mark.parametrize("nested", ["<div>", "<b>", "<p><b class={}>", "<table><tr><td>", "<x-y>"])
+def test_a_page_that_is_nested_too_deeply_is_not_shown(lab: Any, nested: str) -> None:
+    """So deeply that to read it would not come to an end."""
+    sandbox.enter("talk")
+    got = send(letter("kept" + "".join(nested.format(each) for each in range(300_000))))
+    sentence = "This HTML has more than 512 elements in each other: it is not shown."
+    assert got.text == sentence
+    assert sentence in got._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 512 + "kept",
+        "<p>kept<br>" * 2000,
+        "<table><tr><td>kept" * 2 + "<tr><td>kept<td>kept" * 2000,
+        "<ul>" + "<li>kept" * 2000,
+        "<B>kept</b >" * 2000,
+        "kept<img src=x><br/><hr>" * 2000,
+        "<!-- <div> -->kept" * 2000,
+    ],
+)
+def test_a_page_that_is_long_is_shown(lab: Any, page: str) -> None:
+    sandbox.enter("talk")
+    got = send(letter(page))
+    assert got.text.count("kept") == got._repr_html_().count("kept") == page.count("kept")
 
 
 def test_a_mail_server_that_is_down_refuses(enter: Any) -> None:

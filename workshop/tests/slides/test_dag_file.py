@@ -81,7 +81,7 @@ def test_it_does_what_the_program_of_2018_did(
         assert got["mails"] == []
         assert tasks.set_index("task").loc["send_email", "tries"] == 2, "one retry, as in the talk"
     else:
-        expected = scenario["email"] | {"to": [scenario["email"]["to"]]}
+        expected = scenario["email"] | {"to": [scenario["email"]["to"]], "cc": [], "bcc": []}
         assert got["mails"] == [expected]
 
 
