@@ -223,16 +223,22 @@ def _width(text: str) -> int:
     )  # fmt: skip
 
 
-def sort(objects: list[Object], keys: str) -> list[Object]:
+def sort(objects: list[Object], keys: str, value: Callable[[Object, Path], Any]) -> list[Object]:
     """Return objects in the order of --sort-by: keys between commas, each after ~ backwards.
 
+    Args:
+        objects: to be sorted.
+        keys: the flag's value.
+        value: returns what is compared of an object at a path.
+
     Raises:
-        Refused: a key is none, or no single value of an object.
+        Refused: a key is none, or stands there twice, or is no single value of an object.
     """
-    for key in reversed(keys.split(",")):
-        path = parse_key(key.strip().removeprefix("~"))
-        # gcloud compares texts, so 10 comes before 9, and what is not there is "None".
-        values = [str(scalar(api, path)) for api in objects]
+    paths = [parse_key(key.strip().removeprefix("~")) for key in keys.split(",")]
+    if len(set(paths)) < len(paths):
+        raise Refused("it sorts by a key once")
+    for key, path in list(zip(keys.split(","), paths, strict=True))[::-1]:
+        values = [value(api, path) for api in objects]
         order = sorted(range(len(values)), key=values.__getitem__, reverse=key.strip()[0] == "~")
         objects = [objects[place] for place in order]
     return objects

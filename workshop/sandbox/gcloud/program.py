@@ -11,6 +11,7 @@ recorded in `workshop/tests/sandbox/recorded.yaml`; where a real one is installe
 
 import argparse
 import json
+import math
 import os
 import re
 import sys
@@ -21,10 +22,28 @@ from typing import Any, NoReturn
 import yaml
 
 from .filters import demanded, parse_filter, select
-from .formats import Format, Object, Refused, as_json, parse_format, projected, sort, written
+from .formats import (
+    Format,
+    Object,
+    Refused,
+    as_json,
+    as_text,
+    key_name,
+    parse_format,
+    projected,
+    scalar,
+    sort,
+    written,
+)
+from .formats import (
+    Path as Key,
+)
 from .services import (
     COMPUTE,
     SERVICES,
+    ZONE,
+    Service,
+    last,
     list_api,
     lost,
     read_world,
@@ -85,7 +104,6 @@ class Words(argparse.ArgumentParser):
         self.add_argument("--quiet", "-q", action="store_true")
         self.add_argument("--verbosity", choices=LEVELS[2:], default="warning")
         self.add_argument("--help", "-h", action="store_true")
-        self.add_argument("--version", action="store_true")
         self.add_argument("--limit", type=int)
         for flag in ("project", "configuration", "filter", "format", "sort-by", "zone"):
             self.add_argument(f"--{flag}")
@@ -174,13 +192,34 @@ def _described(api: Object, form: Format | None) -> str:
     return written(form, [api], lambda api, head: "")
 
 
+def in_table(api: Object, key: Key, about: Service, form: Format) -> tuple[float, str]:
+    """Return what a table compares when it sorts: its numbers, then texts as it shows them.
+
+    Args:
+        api: an instance.
+        key: of --sort-by.
+        about: its service.
+        form: of the table.
+    """
+    value, name = scalar(api, key), key_name(key)
+    shown = [key_name(path) if path else about.columns[head] for head, path in form.columns]
+    if name not in shown:  # a column that is not shown holds texts alone
+        return math.inf, as_text(value)
+    number = value if isinstance(value, int | float) else math.inf
+    return number, last(as_text(value)) if name in about.short else as_text(value)
+
+
 def listing(world: dict[str, Any], service: str, given: argparse.Namespace) -> Answer:
     """Return what is printed of a service's instances."""
     about = SERVICES[service]
     project, fault = given.project, world["faults"].get(service)
     every = Format("table", [(head, None) for head in about.columns])
     form = parse_format(given.format, about.columns) if given.format else every
-    tree = parse_filter(given.filter or "", about.columns)
+    heads = about.columns | dict.fromkeys(about.not_filtered, "")
+    tree = parse_filter(given.filter or "", heads)
+    other = (given.sort_by or "name").removeprefix("~") != "name"
+    if about.sorts_table and form.name == "table" and other:
+        raise Refused(f"a table of {service} has an order of its own beside --sort-by")
     said, status = "", 0
     if fault == "denied":
         out, said, status = denied(service, project, form.name)
@@ -197,17 +236,22 @@ def listing(world: dict[str, Any], service: str, given: argparse.Namespace) -> A
     objects = [about.shown(api) for api in list_api(world, service, project)]
     if about.by_zone:  # gcloud asks for the zones that the filter demands, and for no other
         zones = demanded(tree, ("zone",))
+        if paths := [zone for zone in zones if "/" in zone]:
+            raise Refused(f"it wants a zone by its name, such as {ZONE}, not {paths[0]}")
         objects = [api for api in objects if zones <= {zone_of(api)}]
     if about.limits_first:
         objects = objects[: given.limit]
     if given.sort_by:
-        objects = sort(objects, given.sort_by)
+        # gcloud compares texts, so 10 comes before 9, and what is not there is "None".
+        objects = sort(objects, given.sort_by, lambda api, key: str(scalar(api, key)))
     warnings = ""
     if tree:
         objects, warnings = select(tree, objects, given.limit)
     objects = objects[: given.limit]
     by_name = next(iter(about.columns)) in [head for head, _ in form.columns]
-    if about.sorts_table and form.name == "table" and by_name and not given.sort_by:
+    if form.name == "table" and given.sort_by:  # a table sorts what is left once more
+        objects = sort(objects, given.sort_by, lambda api, key: in_table(api, key, about, form))
+    elif about.sorts_table and form.name == "table" and by_name:
         objects = sorted(objects, key=short_name)
     if given.verbosity != "warning" and not status:
         said = warnings = ""
@@ -217,12 +261,14 @@ def listing(world: dict[str, Any], service: str, given: argparse.Namespace) -> A
 
 def answer(world: dict[str, Any], arguments: list[str]) -> Answer:
     """Return what the command prints on stdout and on stderr, and its exit status."""
+    if arguments in (["--version"], ["version"]):
+        return f"{VERSION}\n{STAND_IN}\n", "", 0
     try:
+        if clustered := [word for word in arguments if re.match("--$|-[a-z]{2}", word)]:
+            raise Refused(f"it knows no {clustered[0]}")
         given = Words().parse_intermixed_args(arguments)
         if given.help:
             return f"{STAND_IN}\n{KNOWN}\n", "", 0
-        if given.version or given.words == ["version"]:
-            return f"{VERSION}\n{STAND_IN}\n", "", 0
         out, err, status = _run(world, given, arguments)
     except Refused as refused:
         why = str(refused)
@@ -258,14 +304,14 @@ def _run(world: dict[str, Any], given: argparse.Namespace, arguments: list[str])
     early = [word for word in before if word.startswith(theirs)]
     if alien := early or sorted(f"--{name.replace('_', '-')}" for name in flags - own):
         raise Refused(f"{alien[0]} does not belong to '{verb}', or stands before that word")
-    if given.limit is not None and given.limit < 1:
-        raise Refused(f"--limit must be 1 or more, not {given.limit}")
+    if given.limit is not None and not 1 <= given.limit < 2**63:
+        raise Refused(f"--limit must be from 1 to {2**63 - 1}, not {given.limit}")
     if asked is not None and not re.fullmatch("[a-z0-9:.-]+", asked):
         where = "gcloud" if asked else f"gcloud.{service}.instances.{verb}"
         return "", f"ERROR: ({where}) {_no_project(asked)}\n{SET_PROJECT}\n", 1
     if asked and asked.isdigit():
         raise Refused(f"{asked} is the number of a project: it wants the ID", 1)
-    unknown = given.configuration not in (None, "default")
+    unknown = given.configuration not in (None, "", "default")
     if unknown or world["faults"].get(service) == "no_credentials":
         said = f"ERROR: (gcloud.{service}.instances.{verb}) {NO_CREDENTIALS}\n"
         return "", (_no_configuration(given) if unknown else "") + said, 1
@@ -282,7 +328,9 @@ def _run(world: dict[str, Any], given: argparse.Namespace, arguments: list[str])
 
 
 def _no_configuration(given: argparse.Namespace) -> str:
-    """Return gcloud's warning of a configuration that is not there."""
+    """Return gcloud's warning of a configuration that is not there; NONE is a word for none."""
+    if given.configuration == "NONE":
+        return ""
     folder = os.environ.get("CLOUDSDK_CONFIG", "~/.config/gcloud")
     path = f"{folder}/configurations/config_{given.configuration}"
     return f"WARNING: Could not open the configuration file: [{path}].\n"

@@ -39,6 +39,7 @@ class Service(NamedTuple):
     limits_first: bool = False
     loses: bool = False
     short: tuple[str, ...] = ("name",)
+    not_filtered: tuple[str, ...] = ()
 
     @property
     def faults(self) -> tuple[str, ...]:
