@@ -80,6 +80,67 @@ def test_gcloud_stops_a_machine(lab: Any) -> None:
     assert ask("compute", "instances", "list")[0].splitlines()[-1].endswith("RUNNING")
 
 
+LINK = "https://www.googleapis.com/compute/v1/projects/recorded/zones/us-east1-c/instances/web-2"
+STOPPED = f"Stopping instance(s) web-2...\n.....done.\nUpdated [{LINK}].\n"
+STOP = "ERROR: (gcloud.compute.instances.stop)"
+AS = (
+    "This command is authenticated as spy@example.com which is the active account specified by the "
+    "[core/account] property"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "err", "status"),
+    [
+        ("web-2 --zone=us-east1-c", STOPPED, 0),
+        ("web-2", f"{STOP} Underspecified resource [web-2]. Specify the [--zone] flag.\n", 1),
+        (
+            "web-2 --zone=asia-east1-a",
+            f"{STOP} HTTPError 404: The resource 'projects/recorded/zones/asia-east1-a/instances/"
+            f"web-2' was not found. {AS}\n",
+            1,
+        ),
+        (
+            "web-2 --zone=us-east1-c --project=other",
+            f"{STOP} HTTPError 403: Required 'compute.instances.list' permission for "
+            f"'projects/other'. {AS}\n",
+            1,
+        ),
+    ],
+)  # fmt: skip
+def test_what_stopping_says(printed: Any, line: str, err: str, status: int) -> None:
+    assert printed(WORLD, f"compute instances stop {line}") == ("", err, status)
+    listed = printed(WORLD, "compute instances list '--format=value(name,status)'")[0]
+    assert listed == f"bastion\tTERMINATED\nweb-2\t{'RUNNING' if status else 'TERMINATED'}\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("denied", "Required 'compute.instances.list' permission for 'projects/recorded'"),
+        ("partial", "The zone 'us-east1-c' is not reachable."),
+    ],
+)
+def test_compute_fails_for_a_part_when_told_so(
+    printed: Any, monkeypatch: Any, fault: str, cause: str
+) -> None:
+    """The words are those of gcloud 528.0.0; test_real_gcloud.py compares."""
+    monkeypatch.setenv("CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR", "false")
+    out, err, status = printed(f"{WORLD}faults: {{compute: {fault}}}\n", "compute instances list")
+    said = "ERROR: (gcloud.compute.instances.list) Some requests did not succeed:"
+    assert (err, status) == (f"{said}\n - {cause}\n\n", 1)
+
+
+def test_a_description_that_needs_a_zone_says_so(printed: Any) -> None:
+    world = "services: {filestore: [{name: home}], compute: [{name: gate}]}"
+    out, err, status = printed(world, "filestore instances describe home")
+    assert (out, status) == ("", 1)
+    assert "names its instances with a zone: give --zone" in err
+    said = "ERROR: (gcloud.compute.instances.describe) Underspecified resource [gate]. "
+    said += "Specify the [--zone] flag.\n"
+    assert printed(world, "compute instances describe gate") == ("", said, 1)
+
+
 @pytest.mark.parametrize("line", ["", "sql instances list x", "sql instances list --format=yaml"])
 def test_gcloud_says_that_it_is_a_stand_in(lab: Any, line: str) -> None:
     sandbox.enter("talk")

@@ -127,7 +127,10 @@ def test_what_it_does_not_know_is_refused_by_name(printed: Any, line: str, cause
         ("--filter='AND name=gate'", "needs a term"),
         ("--filter='name=gate OR OR name=lamp'", "needs a term"),
         ("--filter=NOT", "needs a term"),
-        ("--filter=name=AND", "a word such as AND where a value belongs"),
+        *[
+            (f"--filter=name={it}", "has a word such as AND where a value")
+            for it in ("AND", "OR", "NOT")
+        ],
         ("--filter='(name=gate'", "lacks a closing parenthesis"),
         ("--filter='name=gate)'", "a parenthesis too many"),
         ('--filter="name=\'gate"', "lacks a closing '"),

@@ -99,6 +99,11 @@ def _rich(kind: str, *pieces: Any, **more: Any) -> dict[str, Any]:
 
 
 BOLD = {"type": "text", "text": "heavy", "style": {"bold": True}}
+ITEM = {"type": "rich_text_section", "elements": [BOLD]}
+STYLED = [
+    {"type": "text", "text": style[0], "style": {style: True}}
+    for style in ("bold", "italic", "strike", "code")
+] + [{"type": "text", "text": "all"}]
 PICTURE = {"type": "image", "image_url": "https://example.org/p.png", "alt_text": "a plot"}
 
 
@@ -118,8 +123,31 @@ PICTURE = {"type": "image", "image_url": "https://example.org/p.png", "alt_text"
         (_rich("rich_text_section", BOLD), "<b>heavy</b>", "heavy"),
         (_rich("rich_text_section", {"type": "link", "url": "https://a.example", "text": "there"}),
          'href="https://a.example"', "there"),
-        (_rich("rich_text_list", {"type": "rich_text_section", "elements": [BOLD]}, style="bullet"),
+        (_rich("rich_text_list", ITEM, style="bullet"),
          "<li><b>heavy</b></li>", "- heavy"),
+        (_rich("rich_text_list", ITEM, ITEM,
+               style="ordered", offset=3, indent=2),
+         '<ol start="4" style="margin:4px 0 4px 48px"><li><b>heavy</b></li><li>',
+         "- heavy\n- heavy"),
+        (_rich("rich_text_list", ITEM, style="ordered"),
+         '<ol start="1" style="margin:4px 0 4px 0px">', "- heavy"),
+        (_rich("rich_text_list", ITEM, style="bullet",
+               offset=3), '<ul style="margin:4px 0 4px 0px">', "- heavy"),
+        (_rich("rich_text_quote", {"type": "text", "text": "a\nb"}), ">a<br>b</blockquote>",
+         "a\nb"),
+        (_rich("rich_text_section", *STYLED), "<b>b</b><i>i</i><s>s</s>", "bis`c`all"),
+        (_rich("rich_text_section", {"type": "text", "text": "all", "style": {"bold": True,
+               "italic": True, "strike": False}}), "<i><b>all</b></i>", "all"),
+        (_rich("rich_text_section", {"type": "link", "url": "https://a.example?x=1&y=<>"}),
+         ">https://a.example?x=1&amp;y=&lt;&gt;</a>", "https://a.example?x=1&y=<>"),
+        (_rich("rich_text_section", {"type": "link", "url": "javascript:x"}),
+         ">javascript:x<", "javascript:x"),
+        (_rich("rich_text_section", {"type": "link", "url": "javascript:x", "text": "<no>"}),
+         ">&lt;no&gt;<", "<no>"),
+        (_rich("rich_text_section", {"type": "emoji", "name": "wave<"}), ">:wave&lt;:<", ":wave<:"),
+        (_rich("rich_text_section", {"type": "user", "user_id": "U7<"}), ">@U7&lt;</span>", "@U7<"),
+        (_rich("rich_text_section", {"type": "channel", "channel_id": "C3"}), ">#C3</span>", "#C3"),
+        (_rich("rich_text_section", {"type": "date", "timestamp": 1}), ">[date]<", "[date]"),
         (_rich("rich_text_preformatted", {"type": "text", "text": "a\n  b"}), "<pre", "a\n  b"),
         (_rich("rich_text_section", {"type": "broadcast", "range": "here"}), "@here", "@here"),
         ({"type": "table", "rows": []}, "block table:",
