@@ -126,7 +126,7 @@ def test_compute_fails_for_a_part_when_told_so(
 ) -> None:
     """The words are those of gcloud 528.0.0; test_real_gcloud.py compares."""
     monkeypatch.setenv("CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR", "false")
-    out, err, status = printed(f"{WORLD}faults: {{compute: {fault}}}\n", "compute instances list")
+    _, err, status = printed(f"{WORLD}faults: {{compute: {fault}}}\n", "compute instances list")
     said = "ERROR: (gcloud.compute.instances.list) Some requests did not succeed:"
     assert (err, status) == (f"{said}\n - {cause}\n\n", 1)
 
