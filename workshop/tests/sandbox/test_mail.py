@@ -40,6 +40,15 @@ def test_the_mail_server_takes_a_mail(lab: Any) -> None:
     assert repr(got).splitlines()[-2:] == ["Cloud SQL:", "gęś"]
 
 
+def test_each_mail_server_keeps_its_own() -> None:
+    one, other = sandbox.MailServer(), sandbox.MailServer()
+    address = urllib.parse.urlsplit(one.connection)
+    with smtplib.SMTP(address.hostname or "", address.port or 0, timeout=600) as server:
+        server.sendmail("a@example.com", "b@example.com", "Subject: mine\n\nwords")
+    assert [(it.subject, it.text) for it in one.mails] == [("mine", "words")]
+    assert other.mails == [] and other.fault is None
+
+
 def test_a_mail_is_shown_as_html(lab: Any) -> None:
     sandbox.enter("talk")
     page = (

@@ -25,6 +25,29 @@ def test_slack_takes_messages(lab: Any) -> None:
     assert list(sandbox.arrived()["title"]) == ["hello", "a", "form"]
 
 
+def test_each_slack_has_a_secret_of_its_own() -> None:
+    one, other = slack.Slack(), slack.Slack()
+    assert one.webhook.startswith("http://127.0.0.1:")
+    assert post(json.dumps({"text": "y"}), one.webhook) == (200, "ok")
+    mixed = one.webhook.rsplit("/", 1)[0] + "/" + other.webhook.rsplit("/", 1)[1]
+    assert post(json.dumps({"text": "z"}), mixed) == (403, "invalid_token")
+    assert [it.text for it in one.messages] == ["y"] and other.messages == []
+    one.set_fault(429)
+    answer = requests.post(one.webhook, json={"text": "y"}, timeout=600)
+    assert (answer.headers["Retry-After"], answer.headers["Content-Length"]) == ("1", "12")
+    one.set_fault("refused")
+    with pytest.raises(requests.ConnectionError):
+        post("{}", one.webhook)
+
+
+def test_slack_says_nothing_of_its_own(capfd: Any) -> None:
+    """The webhook's secret is in the path of each request."""
+    endpoint = slack.Slack()
+    post(json.dumps({"text": "y"}), endpoint.webhook)
+    post("{", endpoint.webhook)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_slack_refuses_what_is_wrong(lab: Any) -> None:
     sandbox.enter("talk")
     assert post("{") == (400, "invalid_payload")
