@@ -88,7 +88,7 @@ record: $(READY) ## run the notebooks and store their outputs; make record NOTEB
 dags: $(READY) ## write dags/gcp_spy.py and the index from the notebooks (for authors)
 	@$(WORKSHOP) dags
 
-mutants: $(READY) ## put small faults into the package: do tests see them? takes half an hour
+mutants: $(READY) ## put small faults into the package: do tests see them? takes over an hour
 	@$(WORKSHOP) mutants
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml (for authors; needs the network)

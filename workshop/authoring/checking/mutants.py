@@ -26,7 +26,7 @@ Change = tuple[str, str, str]  # the function, what stood there, what stands the
 
 
 def run_mutants() -> int:
-    """Make all mutants, run their tests, and print what was not seen; takes half an hour.
+    """Make all mutants, run their tests, and print what was not seen; takes over an hour.
 
     Returns:
         0: of each module enough were seen, and what is listed as the same is still there.
