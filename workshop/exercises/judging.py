@@ -28,7 +28,7 @@ from workshop.ground.learner import note_solved, solved
 from workshop.lab import TaskLogs, current
 from workshop.sandbox import faults_now, gcloud, visit
 from workshop.show import states, tasks, xcoms
-from workshop.slides import Builder, Cells
+from workshop.slides import Builder, Cells, as_python
 
 SERVICES = [name for name, service in gcloud.SERVICES.items() if service.in_talk]
 LIST = "gcp_service_list_instances_{}"
@@ -236,10 +236,10 @@ def check(name: str, answer: Any = None) -> Verdict:
     """
     exercises = {each: made for _, each, made in every()}
     asked = exercises[known(name, exercises, "exercise")]
-    file = current()[Builder]
+    file, cells = current()[Builder], current()[Cells]
     faults_now()  # a sentence in the real world, where nothing is tried out
     attempt, stub = file.attempts.get(name), read_attempts("exercise").get(name)
-    if refused := file.refused(name) or _refused(name):
+    if refused := cells.refused(name) if stub else _unbound(name, cells):
         what = f"The cell {refused} did not run: correct it and run it, then run this one again."
         return Verdict("not yet", what)
     if stub:  # else it wants an answer
@@ -248,7 +248,7 @@ def check(name: str, answer: Any = None) -> Verdict:
             return Verdict("open", what)
     elif answer is None:
         return Verdict("open", "Write your answer in place of None, and run this cell again.")
-    given = attempt.given if attempt else _is_solution(current()[Cells].now)
+    given = attempt.given if attempt else _is_solution(cells.now)
     try:
         with trying():
             asked.judge(file.use_attempt(name) if attempt else answer)
@@ -260,11 +260,16 @@ def check(name: str, answer: Any = None) -> Verdict:
     return Verdict("right", asked.title)
 
 
-def _refused(name: str) -> str:
+def _unbound(name: str, cells: Cells) -> str:
     """Return which cell should have made what the cell that runs now hands over, but raised."""
-    cells = current()[Cells]
-    handed = re.search(rf"""check\(\s*['"]{name}['"]\s*,\s*(?:answer\s*=\s*)?(\w+)""", cells.now)
-    return f"that makes {handed[1]}" if handed and handed[1] in cells.refused else ""
+    try:
+        nodes = list(ast.walk(as_python(cells.now)))
+    except SyntaxError:  # it has a command's output as a value
+        return ""
+    calls = [node for node in nodes if isinstance(node, ast.Call) and node.args]
+    first = [call for call in calls if getattr(call.args[0], "value", None) == name]
+    handed = [node for call in first for node in ast.walk(call) if isinstance(node, ast.Name)]
+    return next((f"that makes {each.id}" for each in handed if each.id in cells.unbound), "")
 
 
 def _is_solution(source: str) -> bool:

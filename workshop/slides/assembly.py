@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from workshop.ground import Problem, count
-from workshop.ground.cells import read_attempts, read_steps
+from workshop.ground.cells import read_steps
 from workshop.ground.talk import PARTS, slide_of
 from workshop.lab import DagFolder, current
 from workshop.lab.dagcell import DagText, check_syntax, execute
@@ -63,7 +63,6 @@ class Builder:
         self._slides: dict[str, int] = {}  # the slide that wrote each part
         self._names: set[str] = set()
         self.attempts: dict[str, Attempt] = {}
-        self._refused: dict[str, dict[str, str]] = {}  # of an exercise: a part, and the cell
 
     def write(self, slide: int, part: str, source: str) -> str:
         """Take a cell's source as a part, and return a line that says what the file is now.
@@ -104,22 +103,12 @@ class Builder:
 
         The parts of other exercises are out again. Raises as `write`.
         """
-        magic = "solution" if given else "exercise"
-        refused = self._refused.setdefault(exercise, {})
-        refused[part] = f"%%{magic} {exercise} {part}"
         check_syntax(source, FILE_NAME)
         before = self.attempts.get(exercise)
         parts = {**(before.parts if before and before.given == given else {}), part: source}
         tasks = self._use(self._sources | parts, part)
         self.attempts[exercise] = Attempt(parts, given)
-        # A part that the exercise does not ask for may have been given up.
-        asked = read_attempts("exercise").get(exercise, {}).keys() - {part}
-        self._refused[exercise] = {each: refused[each] for each in refused if each in asked}
         return f"{tasks} · {part}: {_difference(self._sources.get(part), source)}"
-
-    def refused(self, exercise: str) -> str:
-        """Return a cell of an exercise that raised when it ran last, or an empty text."""
-        return next(iter(self._refused.get(exercise, {}).values()), "")
 
     def use(self) -> None:
         """Make the file that of the slides again, without any exercise."""

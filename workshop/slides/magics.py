@@ -1,51 +1,15 @@
 """The cell magics `%%slide N part`, `%%exercise` and `%%dag`, and what happens around each cell."""
 
-import re
-from collections.abc import Callable
 from typing import Any
 
 from workshop.ground import Problem
 from workshop.ground.cells import code_cells, parse_exercise, parse_slide
-from workshop.lab import Home, Warming, current
+from workshop.lab import Home, current
 from workshop.lab.dagcell import magic as dag_magic
 from workshop.lab.dagcell import show_todays_names
 from workshop.lab.interrupts import show_interrupt
-from workshop.show import Graphs
 from workshop.slides.assembly import Builder
-
-# The names that a cell binds, as far as its text shows; one that raised may be no Python.
-BINDS = re.compile(r"^\s*def (\w+)|^\s*(\w+)\s*(?::[^=\n]+)?=(?!=)|\bas (\w+)", re.MULTILINE)
-SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!", re.MULTILINE)  # !command, name = !command
-
-
-class Cells:
-    """The cells of this notebook: the one that runs now, and the one before."""
-
-    def __init__(self) -> None:
-        self.before, self.now = "", ""
-        self.refused: set[str] = set()  # the names of cells that raised when they ran last
-        self.observers: list[Callable[[str], None]] = []  # called with a cell's source at its end
-
-    def begin(self, info: Any) -> None:
-        """Take a cell that begins; IPython calls this."""
-        self.before, self.now = self.now, info.raw_cell or ""
-        self.refused -= _bound(self.now)
-        # IPython loses what a short command prints while a thread keeps the interpreter busy:
-        # pexpect takes a command that ended in that moment for one that printed nothing.
-        if SHELL.search(self.now):
-            current()[Warming].wait()
-
-    def end(self, result: Any) -> None:
-        """Take a cell that has ended; IPython calls this."""
-        if not result.success:
-            self.refused |= _bound(self.now)
-        current()[Graphs].settle()
-        for observer in self.observers:
-            observer(self.now)
-
-
-def _bound(source: str) -> set[str]:
-    return {name for names in BINDS.findall(source) for name in names if name}
+from workshop.slides.cells import Cells
 
 
 def load_ipython_extension(shell: Any) -> None:

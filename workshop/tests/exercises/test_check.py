@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from workshop.exercises import Verdict, check, every, progress
+from workshop.exercises import Verdict, check, every, judging, progress
+from workshop.exercises.judging import Exercise
 from workshop.ground import Problem, notebooks
 from workshop.lab import TaskLogs, current
 from workshop.slides import Builder, follow, load_ipython_extension
@@ -69,30 +70,86 @@ def notebook(builder: Builder) -> Iterator[Any]:
     InteractiveShell.clear_instance()
 
 
+def accept_all(monkeypatch: Any) -> None:
+    """Let every judge take any answer: what is asked here is whether one is called."""
+    made = [(book, name, Exercise(it.title, lambda answer: None)) for book, name, it in every()]
+    monkeypatch.setattr(judging, "every", lambda: made)
+
+
 SCHEDULE = "%%exercise weekdays dag\n" + SOLUTIONS["weekdays"]["dag"]
 CLEANING = f"%%dag cleaning\n{TABLE['tidy'].right[0]}"
 READ = "def could_be_read(status, stderr):\n    return not status and 'WARNING' not in stderr\n"
 
 
+HOW_MANY = "answer = 22"
+# Of each: what check is called with, a cell that is right, those that do not run, what is said.
+REFUSED = [
+    ('"weekdays"', SCHEDULE, {
+        "a string that is not closed": SCHEDULE.replace('5"', "5"),
+        "an error in the file": SCHEDULE + "nobody.knows()\n",
+        "a comment above the magic": "# eight thirty\n" + SCHEDULE,
+        "one %": SCHEDULE[1:],
+        "no %": SCHEDULE[2:],
+        "a blank behind the %%": SCHEDULE.replace("%%", "%% "),
+        "another magic": SCHEDULE.replace("exercise", "excercise"),
+        "another exercise": SCHEDULE.replace("weekdays", "weekday"),
+        "another part": SCHEDULE.replace(" dag", " dags"),
+        "no part": SCHEDULE.replace(" dag", ""),
+        "two parts": SCHEDULE.replace(" dag\n", " dag email\n"),
+    }, " weekda"),
+    ('"tidy", cleaning', CLEANING, {
+        "a string that is not closed": CLEANING.replace('tidy"', "tidy"),
+        "a comment above the magic": "# mine\n" + CLEANING,
+        "one %": CLEANING[1:],
+        "no name": CLEANING.replace("%%dag cleaning", "%%dag"),
+        "a circle": CLEANING + "    tidy >> work\n",
+    }, "that makes cleaning"),
+    ('"could_be_read", could_be_read', READ, {
+        "no Python": READ.replace(":", ""),
+        "a name that is not there": "could_be_read = nobody",
+        "an import": "from nowhere import could_be_read",
+        "a second": "%%time\ncould_be_read = nobody",
+    }, "that makes could_be"),
+    ('"how_many", answer', HOW_MANY, {
+        "no Python": "answer = 22 +",
+        "a pair": "answer, more = nobody",
+        "a type": "answer: int = nobody",
+        "a loop": "for answer in nobody:\n    pass",
+        "a block": "if 1:\n    answer = nobody",
+        "after an error": "nobody\nanswer = 23",
+        "over lines": "answer = max(\n    nobody,\n)",
+        "a command before": "!true\nanswer = nobody",
+        "no Python, with a pair": "answer, more = 22, (",
+    }, "that makes answer"),
+    ('"how_many", int(answer)', HOW_MANY, {"an error": "answer = nobody"}, "that makes answer"),
+    ('"how_many", answer=answer', HOW_MANY, {"an error": "answer = 1 / 0"}, "that makes answer"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("call", "cell", "refused", "which"),
+    ("call", "cell", "refused", "said"),
     [
-        ('"weekdays"', SCHEDULE, SCHEDULE.replace('5"', "5"), "%%exercise weekdays dag"),
-        ('"weekdays"', SCHEDULE, SCHEDULE + "nobody.knows()\n", "%%exercise weekdays dag"),
-        ('"tidy", cleaning', CLEANING, CLEANING.replace('tidy"', "tidy"), "that makes cleaning"),
-        ('"could_be_read", could_be_read', READ, READ.replace(":", ""), "that makes could_be"),
-        ('"could_be_read", could_be_read', READ, "could_be_read = nobody", "that makes could_be"),
+        pytest.param(call, cell, source, which, id=f"{call[1:5]}-{what}")
+        for call, cell, sources, which in REFUSED
+        for what, source in sources.items()
     ],
 )
-def test_a_cell_that_was_refused_has_no_verdict_of_an_earlier_one(
-    notebook: Any, builder: Builder, call: str, cell: str, refused: str, which: str
+def test_a_cell_that_did_not_run_has_no_verdict_of_an_earlier_one(
+    notebook: Any,
+    builder: Builder,
+    monkeypatch: Any,
+    call: str,
+    cell: str,
+    refused: str,
+    said: str,
 ) -> None:
     def verdict() -> Verdict:
         notebook.run_cell(f"said = check({call})")
-        said = notebook.user_ns["said"]
-        assert isinstance(said, Verdict)
-        return said
+        verdict = notebook.user_ns["said"]
+        assert isinstance(verdict, Verdict)
+        return verdict
 
+    accept_all(monkeypatch)
     builder.catch_up(31)
     notebook.run_cell(cell)
     assert verdict().kind == "right"
@@ -100,15 +157,72 @@ def test_a_cell_that_was_refused_has_no_verdict_of_an_earlier_one(
     notebook.run_cell("1 + 1")
     for _ in range(2):
         assert verdict().kind == "not yet"
-        assert f"The cell {which}" in verdict().sentence
+        assert said in verdict().sentence
         assert "did not run" in verdict().sentence
     notebook.run_cell(cell)
     assert verdict().kind == "right"
 
 
-def test_each_refused_part_counts_until_it_runs_or_was_never_asked_for(
-    notebook: Any, builder: Builder
+# What raised, and left what is handed over as it had made it, or never meant to make it.
+MADE = {
+    "a check with a wrong name": 'answer = 22\ncheck("how_manny", answer)',
+    "an error behind it": "answer = 22\nnobody",
+    "an argument": "answer = 22\nmax(\n    answer=3,\n)",
+    "a local name": "answer = 22\ndef f():\n    answer = 3\n    return nobody\nf()",
+    "a comparison": "answer = 22\nanswer == nobody",
+    "a check that is not closed": 'check("how_many", answer',
+    "a check with a keyword that is not closed": 'check("how_many", answer=answer',
+    "an attribute": "answer = 22\nanswer.nothing",
+    "a magic": "%nothing answer",
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_an_answer_that_was_made_is_judged_whatever_else_raised(
+    notebook: Any, monkeypatch: Any, what: str
 ) -> None:
+    accept_all(monkeypatch)
+    notebook.run_cell("answer = 22")
+    notebook.run_cell(MADE[what])
+    notebook.run_cell('said = check("how_many", answer)')
+    assert notebook.user_ns["said"].kind == "right"
+
+
+MAKES = [
+    "answer, more = 22, 0", "for answer in [22]:\n    pass", "(answer := 22)", "if 1: answer = 22",
+    "%%time\nanswer = 22", "import math as answer", "answer: int = 22", "class answer: pass",
+    "    answer = 22", "!true\nanswer = 22",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", MAKES)
+def test_an_answer_may_be_made_in_any_way_after_a_cell_that_did_not_run(
+    notebook: Any, monkeypatch: Any, source: str
+) -> None:
+    accept_all(monkeypatch)
+    notebook.run_cell("answer = nobody")
+    notebook.run_cell(source)
+    notebook.run_cell('said = check("how_many", answer)')
+    assert notebook.user_ns["said"].kind == "right"
+
+
+def test_a_cell_of_another_exercise_that_did_not_run_counts_there(
+    notebook: Any, builder: Builder, monkeypatch: Any
+) -> None:
+    accept_all(monkeypatch)
+    builder.catch_up(37)
+    notebook.run_cell("%%exercise project slack_data\n" + SOLUTIONS["project"]["slack_data"])
+    notebook.run_cell("%%exercise count slack_field\nnobody")
+    notebook.run_cell("%%slide 37 slack_data\nnobody")
+    assert check("project").kind == "right"
+    assert "did not run" in check("count").sentence
+
+
+def test_each_refused_part_counts_until_it_runs_or_was_never_asked_for(
+    notebook: Any, builder: Builder, monkeypatch: Any
+) -> None:
+    accept_all(monkeypatch)
+
     def run(part: str, source: str) -> str:
         notebook.run_cell(f"%%exercise returns {part}\n{source}")
         return check("returns").sentence
@@ -119,6 +233,17 @@ def test_each_refused_part_counts_until_it_runs_or_was_never_asked_for(
     mail = SOLUTIONS["returns"]["send_email_task"]
     assert "returns prepare_email did not run" in run("send_email_task", mail)
     assert "did not run" not in run("prepare_email", "def prepare_email(**context):\n    pass\n")
+    assert "returns prepare did not run" in run("prepare", "def prepare_email():\n    pass\n")
+    assert "did not run" not in run("prepare_email", "def prepare_email(**context):\n    pass\n")
+
+
+def test_the_solution_s_cell_that_did_not_run_is_named(notebook: Any, builder: Builder) -> None:
+    builder.catch_up(31)
+    notebook.run_cell(SCHEDULE)
+    notebook.run_cell("%%solution weekdays dag\nnobody")
+    assert "The cell %%solution weekdays dag did not run" in check("weekdays").sentence
+    notebook.run_cell(SCHEDULE.replace("exercise", "solution"))
+    assert "workbook's own solution" in check("weekdays").sentence
 
 
 def test_the_cell_with_the_check_may_make_the_answer_itself(notebook: Any) -> None:

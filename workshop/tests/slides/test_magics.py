@@ -12,8 +12,7 @@ from workshop.ground.cells import code_cells
 from workshop.lab import TaskLogs, Warming, current, dagcell
 from workshop.lab.session import Session
 from workshop.show import Graphs
-from workshop.slides import Builder, magics
-from workshop.slides.magics import Cells
+from workshop.slides import Builder, Cells, magics
 
 IMPORTS = "from airflow.sdk import DAG\n"
 DAG = 'dag = DAG(dag_id="gcp_spy")\n'
