@@ -48,6 +48,8 @@ SERVICES = {
 TITLE = "Instances in your GCP project:"
 AGAIN = "Sent again: the first try got no answer, so this may be the second one you see."
 NO_WORD = "its task ended without a word; see its log"
+# What gcloud says with exit status 0 of a list that is not whole: Compute Engine's, Spanner's.
+CUT_SHORT = ("Some requests did not succeed", "instances were unreachable")
 SLACK_SECTION = 2900  # characters; Slack takes 3000 in a section, and a line says what is cut
 LONGEST = 100  # characters of a name or of a line of a reason
 # The delay before the second try; it doubles. A workshop sets it to nothing.
@@ -88,10 +90,10 @@ def gcloud(service, seconds):
                 raise TimeoutError(f"gcloud gave no answer in {seconds} seconds") from None
             raise
     try:
-        objects = json.loads(stdout or "[]")
+        objects = json.loads(stdout)
     except ValueError:
         return [], reason(stderr) if process.returncode else "gcloud's answer is no JSON"
-    partial = "Some requests did not succeed" in stderr
+    partial = any(words in stderr for words in CUT_SHORT)
     return objects, reason(stderr) if process.returncode or partial else ""
 
 

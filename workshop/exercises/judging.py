@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from itertools import takewhile
@@ -45,8 +46,10 @@ KINDS: dict[type, Any] = {
     dict: Mapping,
     int: Number,
 }
+WORDS = {"str": "text", "int": "number", "float": "number"}  # of types
 PRINTED = 15  # lines of a command that failed; gcloud's longest error has twelve
 FAILED = "Task failed with exception"  # Airflow's line before an error
+NEVER = "it never saw what it waits for"
 FRAME = re.compile(r"  .+, line \d+, in ")  # a line of a logged traceback
 
 
@@ -133,7 +136,7 @@ class Question:
         Raises:
             Wrong: it is another one.
         """
-        names = {"wanted": type(self.right).__name__, "kind": type(answer).__name__}
+        names = {"wanted": _kind(self.right), "kind": _kind(answer)}
         given = plain(answer)
         expect(self._can_judge(given), self.refusal.format(**names))
         right, given = self._parts(plain(self.right)), self._parts(given)
@@ -153,6 +156,10 @@ class Question:
             return False
         if kind is list and len(answer) != len(self.right):
             return False
+        if kind in (set, list):
+            each = type(next(iter(self.right)))
+            if not all(isinstance(member, KINDS.get(each, each)) for member in answer):
+                return False
         choices = plain(list(self.choices))
         words = [answer] if kind is str else answer
         if choices and kind in (dict, list):
@@ -162,8 +169,8 @@ class Question:
     def _parts(self, answer: Any) -> dict[Any, Any]:
         if isinstance(self.right, set):
             listed = list(answer)
-            known = {plain(member): plain(member) in listed for member in self.hints}
-            return known | {repr(each): True for each in listed if each not in list(known)}
+            asked = {plain(member): plain(member) in listed for member in self.hints}
+            return asked | {repr(each): True for each in listed if each not in list(asked)}
         if isinstance(self.right, list):
             return dict(enumerate(answer))
         return answer if isinstance(self.right, dict) else {None: answer}
@@ -178,6 +185,15 @@ def plain(answer: Any) -> Any:
     if isinstance(answer, Set):
         return {plain(member) for member in answer}
     return [plain(member) for member in answer] if isinstance(answer, list | tuple) else answer
+
+
+def _kind(answer: Any) -> str:
+    """Return the type of an answer in words, and those of its members."""
+    members = answer if isinstance(answer, list | tuple | Set) else ()
+    inner = {type(member).__name__ for member in members}
+    of = " and ".join(sorted({f"{WORDS.get(name, name)}s" for name in inner}))
+    name = type(answer).__name__
+    return WORDS.get(name, name) + (f" of {of}" if of else "")
 
 
 def _same_part(got: Any, wanted: Any) -> bool:
@@ -300,7 +316,7 @@ class Ran:
 
     def __init__(self, dag: Any, world: str, **options: Any) -> None:
         logs = current()[TaskLogs]
-        with visit(world) as box:
+        with visit(world) as box, _tried_again_at_once(dag):
             run = dag.test(**options)
             self.tasks, self.states, kept = tasks(run), states(run), xcoms(run)
             self.messages, self.mails = list(box.slack.messages), list(box.mail.mails)
@@ -331,6 +347,24 @@ class Ran:
         return self
 
 
+@contextmanager
+def _tried_again_at_once(dag: Any) -> Iterator[None]:
+    """Let the tasks of a DAG be tried again without a delay."""
+    at_once = {"retry_delay": timedelta(0), "retry_exponential_backoff": 0}
+    # A mapped task keeps what its instances get.
+    kept = [getattr(task, "partial_kwargs", vars(task)) for task in dag.tasks]
+    before = [dict(values) for values in kept]
+    for values in kept:
+        values.update(at_once)
+    try:
+        yield
+    finally:
+        for values, old in zip(kept, before, strict=True):
+            for name in at_once:
+                del values[name]
+            values.update({name: old[name] for name in at_once if name in old})
+
+
 def _words_of_failure(lines: list[tuple[str, str]]) -> list[str]:
     """Return the errors that a try of a task logged, and before them what its command printed."""
     errors = [message for level, message in lines if level in ("error", "critical")]
@@ -340,4 +374,6 @@ def _words_of_failure(lines: list[tuple[str, str]]) -> list[str]:
         printed = takewhile(lambda line: not line.startswith("Command exited"), messages[begin:])
         errors = [*list(printed)[-PRINTED:], *errors]
     told = [message.strip() for message in errors if not FRAME.match(message)]
-    return [message for message in dict.fromkeys(told) if message != FAILED]
+    words = [message for message in dict.fromkeys(told) if message != FAILED]
+    # The seconds in a sensor's last words may be those of a judge.
+    return [word for word in words if "AirflowSensorTimeout" not in word] or (words and [NEVER])

@@ -715,7 +715,8 @@ def first_ticks(dag: Any, count: int) -> list[Any]:
     from airflow.timetables.base import TimeRestriction
 
     timetable = coerce_to_core_timetable(dag.timetable)
-    zone = getattr(timetable, "_timezone", dag.timezone)
+    kept = timetable.serialize().get("timezone")
+    zone = dag.timezone if kept is None else pendulum.timezone(kept)
     when = TimeRestriction(pendulum.datetime(2018, 12, 1, tz="UTC"), None, True)
     ticks: list[Any] = []
     last = None

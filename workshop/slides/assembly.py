@@ -110,10 +110,6 @@ class Builder:
         self.attempts[exercise] = Attempt(parts, given)
         return f"{tasks} · {part}: {_difference(self._sources.get(part), source)}"
 
-    def use(self) -> None:
-        """Make the file that of the slides again, without any exercise."""
-        self._use(self._sources, "")
-
     def use_attempt(self, exercise: str) -> Any:
         """Make the file that of an exercise again, and return its DAG."""
         self._use(self._sources | self.attempts[exercise].parts, "")

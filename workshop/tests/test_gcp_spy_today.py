@@ -105,12 +105,15 @@ def test_gcloud_s_answer_and_its_errors(gcloud: Any) -> None:
     assert gcloud("echo '[]'; echo 'ERROR: no' >&2; exit 1") == ([], "ERROR: no")
     assert gcloud("exit 3") == ([], "no reason")
     assert gcloud("echo oops") == ([], "gcloud's answer is no JSON")
+    assert gcloud("true") == ([], "gcloud's answer is no JSON")  # of an empty list it prints []
     assert gcloud("echo oops; echo 'ERROR: crash' >&2; exit 1") == ([], "ERROR: crash")
     said = "WARNING: Some requests did not succeed.\\n - why\\n"
     assert gcloud(f"echo '[1]'; printf '{said}' >&2") == (
         [1],
         "WARNING: Some requests did not succeed. - why",
     )
+    said = "WARNING: The following instances were unreachable: projects/p/instances/a."
+    assert gcloud(f"echo '[1]'; echo '{said}' >&2") == ([1], said)
 
 
 def test_a_hanging_gcloud_is_ended_with_what_it_started(gcloud: Any, tmp_path: Path) -> None:

@@ -16,18 +16,18 @@ def tidy(dag: Any) -> None:
     # dag.test() runs one task after the other: it cannot show that this rule waits for nothing.
     wrong = "With the trigger rule always tidy does not wait: it would clean up while work goes on."
     expect(waits.trigger_rule != "always", wrong)
-    states = Ran(dag, "talk").states
-    expect(states["work"] == "failed", f"work is {states['work']}, and it must still fail.")
-    _expect_tidied(states)
+    ran = Ran(dag, "talk")
+    expect(ran.states["work"] == "failed", f"work is {ran.states['work']}, and it must still fail.")
+    _expect_tidied(ran)
     for state in ("success", "skipped"):
         with _ending_as(dag.task_dict["work"], state):
-            _expect_tidied(Ran(dag, "talk").states)
+            _expect_tidied(Ran(dag, "talk"))
 
 
-def _expect_tidied(states: dict[str, str | None]) -> None:
-    state = states["tidy"]
-    wrong = f"Where work is {states['work']}, tidy is {state}: look at its trigger rule."
-    expect(state == "success", wrong)
+def _expect_tidied(ran: Ran) -> None:
+    where, state = f"Where work is {ran.states['work']}, tidy", ran.states["tidy"]
+    expect(state != "failed", f"{where} failed itself: {ran.errors.get('tidy')}.")
+    expect(state == "success", f"{where} is {state}: look at its trigger rule.")
 
 
 @contextmanager

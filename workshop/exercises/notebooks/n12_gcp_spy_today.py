@@ -3,7 +3,7 @@
 from typing import Any
 
 from workshop.exercises.judging import expect, trying
-from workshop.sandbox.gcloud.program import NO_CREDENTIALS, denied, not_succeeded
+from workshop.sandbox.gcloud.program import NO_CREDENTIALS, denied, not_succeeded, unreachable
 
 
 def could_be_read(answer: Any) -> None:
@@ -17,6 +17,7 @@ def could_be_read(answer: Any) -> None:
         "a denied list of Compute Engine": (*denied("compute", project, "json")[1:], False),
         "missing credentials": (f"ERROR: (gcloud.sql) {NO_CREDENTIALS}\n", 1, False),
         "a zone that does not answer": (*not_succeeded("The zone 'z' is not …"), False),
+        "an instance of Spanner that does not answer": (unreachable("projects/p/…"), 0, False),
         "a gcloud that was killed before it said a word": ("", 137, False),
     }
     for what, (stderr, status, expected) in lists.items():

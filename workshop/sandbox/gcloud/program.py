@@ -121,6 +121,11 @@ def not_succeeded(why: str) -> tuple[str, int]:
     return f"WARNING: Some requests did not succeed.\n - {why}\n\n", 0
 
 
+def unreachable(name: str) -> str:
+    """Return what gcloud says of an instance of Spanner that its list could not reach; with 0."""
+    return f"WARNING: The following instances were unreachable: {name}.\n"
+
+
 def http_error(status: int, message: str) -> str:
     """Return gcloud's words for an API that refuses."""
     dot = "" if message.endswith(".") else "."  # the message brings its own, and moves gcloud's
@@ -232,7 +237,7 @@ def listing(world: dict[str, Any], service: str, given: argparse.Namespace) -> A
         if about.by_zone:
             said, status = not_succeeded(f"The zone '{gone}' is not reachable.")
         elif service == "spanner" and gone:  # of others gcloud says nothing
-            said = f"WARNING: The following instances were unreachable: {gone}.\n"
+            said = unreachable(gone)
     objects = [about.shown(api) for api in list_api(world, service, project)]
     if about.by_zone:  # gcloud asks for the zones that the filter demands, and for no other
         zones = demanded(tree, ("zone",))

@@ -7,6 +7,9 @@ of a judge that looks at several worlds is one that the first world does not sho
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from unittest import SkipTest
+
+import pytest
 
 from workshop import show
 from workshop.ground.cells import read_attempts, read_steps
@@ -164,9 +167,17 @@ def looks_by_airflow_alone(invoice: Any) -> None:
     assert found["send"][0] == "success"
 
 
-def ends_by_pytest(invoice: Any) -> None:
-    import pytest
+def skips_by(skip: Callable[[str], Any]) -> Callable[[Any], None]:
+    """Return a test of the DAG invoice that ends in this way where something is wrong."""
 
+    def test_invoice(invoice: Any) -> None:
+        if not all_succeeded(invoice.test(), None) and (raised := skip("no")):
+            raise raised
+
+    return test_invoice
+
+
+def ends_by_pytest(invoice: Any) -> None:
     run = invoice.test()
     if not (all_succeeded(run, None) and kept_12(run, show.xcoms(run))):
         pytest.fail("something is wrong")
@@ -253,6 +264,12 @@ def schedule(text: str) -> dict[str, str]:
     return stub("weekdays", '"0 16 * * *"', text)
 
 
+def timetable(kind: str, arguments: str) -> dict[str, str]:
+    """Return the parts of the exercise weekdays with one of Airflow's timetables."""
+    part = schedule(f"{kind}({arguments})")["dag"]
+    return {"dag": f"from airflow.sdk import {kind}\n\n{part}"}
+
+
 TABLE = {
     "tidy": Answers(
         [
@@ -271,6 +288,8 @@ TABLE = {
             (cleaning(RULE("all_done"), 'bash_command="exit 0"'), "it must still fail"),
             (cleaning(RULE("all_done"), arrow=""), "no longer waits for work"),
             (cleaning("").replace('"tidy"', '"clean"'), "has no task tidy"),
+            (cleaning(RULE("all_done")).replace("echo tidy", "rm /nowhere"),
+             "Where work is failed, tidy failed itself: "),
         ],
     ),
     "three_nights": Answers(
@@ -282,7 +301,8 @@ TABLE = {
             (3, "a pair"),
             ((3, 3, 3), "a pair"),
             ("3, 3", "a pair"),
-            ([[3], [3]], "each time it is started"),
+            ([[3], [3]], "a pair of numbers"),
+            (("3", "3"), "a pair of numbers"),
         ],
     ),
     "once": Answers(
@@ -322,6 +342,10 @@ TABLE = {
             stub("weekdays", 'tz="UTC"), "retries": 1},\n    schedule="0 16 * * *"',
                  'tz="UTC"), "retries": 1},\n    start_date=pendulum.datetime(2018, 12, 1, '
                  'tz="Europe/Warsaw"),\n    schedule="30 8 * * 1-5"'),
+            timetable("CronTriggerTimetable", '"30 8 * * 1-5", timezone="Europe/Warsaw"'),
+            timetable("MultipleCronTriggerTimetable",
+                      '"30 8 * * 1-3", "30 8 * * 4,5", timezone="Europe/Warsaw"'),
+            timetable("CronDataIntervalTimetable", '"30 8 * * 1-5", timezone="Asia/Kolkata"'),
         ],
         [
             (schedule('"30 8 * * *"'), "also runs on a Saturday"),
@@ -330,17 +354,27 @@ TABLE = {
             (schedule('"30 8 * * 1-4"'), "look at Friday"),
             (schedule('"0,30 8 * * 1-5"'), "It runs at 08:00"),
             (schedule("None"), "has no schedule"),
+            (timetable("MultipleCronTriggerTimetable", '"30 7 * * 1-5", timezone="Europe/Warsaw"'),
+             "07:30 (Europe/Warsaw)"),
+            (schedule('"@daily"'), "It also runs on a Saturday"),
             (schedule('"30 7 * * 1-5"'), "It runs at 07:30"),
             (schedule('"8 30 * * 1-5"'), "8 30 * * 1-5"),
         ],
     ),
     "empty_list": Answers(
         ["Listed 0 items. It comes from stderr.", "stderr: 'Listed 0 items.'",
-         "listed 0 items, from the standard error"],
+         "listed 0 items, from the standard error",
+         "Listed 0 items. It comes from stderr, not from stdout.",
+         "Not from stdout but from stderr: Listed 0 items.",
+         "Stdout is empty, stderr: listed 0 items",
+         "'Listed 0 items.' isn't on stdout, it's stderr",
+         "listed 0 items (stderr rather than stdout)"],
         [
             ("Listed 0 items.", "Name the one stream"),
             ("Listed 0 items. It comes from stdout.", "stdout is empty there"),
             ("Listed 0 items, from stdout or stderr", "Name the one stream"),
+            ("Listed 0 items. It comes from stdout, not from stderr.", "stdout is empty there"),
+            ("Listed 0 items. It does not come from stdout.", "Name the one stream"),
             ("nothing, from stderr", "copy what the task"),
             ("", "copy what the task"),
             ([], "yours is a list"),
@@ -495,7 +529,10 @@ TABLE = {
             (waits(RUNS.replace("web-1 ", "web-1")), "is content all the same"),
             (waits("gcloud compute instances list --format='value(name)' | grep -qx web-1"),
              "web-1 has the status TERMINATED"),
-            (waits(RUNS.replace("web-1", "web-2")), "does not see it"),
+            (waits(RUNS.replace("web-1", "web-2")),
+             "does not see it. waits: it never saw what it waits for."),
+            ({"dependencies": BY_PYTHON.replace('it["name"]', "nobody")},
+             "does not see it. waits: NameError: name 'nobody' is not defined."),
             (waits(RUNS, "timeout=30, poke_interval=5, soft_fail=True"), "no soft_fail"),
             (waits(RUNS, "timeout=30"), "would give up after 60 seconds"),
             (waits(RUNS, "poke_interval=5"), "would give up after 604800 seconds"),
@@ -533,8 +570,8 @@ TABLE = {
             (11, "two tasks stand beside"),
             (9, "two tasks stand beside"),
             (-22, "two tasks stand beside"),
-            ("22", "Answer with a number"),
-            ([22], "Answer with a number"),
+            ("22", "Answer with a number: yours is a text"),
+            ([22], "yours is a list of numbers"),
         ],
     ),
     "missing": Answers(
@@ -613,7 +650,9 @@ TABLE = {
             ({2, 4}, "line 3 again"),
             ({2, 3}, "line 4 again"),
             ({2, 3, 4, 5}, "Nobody asked for '5'"),
-            ([[2], [3], [4]], "line 2 again"),
+            ([[2], [3], [4]], "yours is a list of lists"),
+            ({"2", "3", "4"}, "Answer with a set of numbers: yours is a set of texts."),
+            ([2, 3.0, "4"], "yours is a list of numbers and texts."),
             (2, "Answer with a set"),
         ],
     ),
@@ -626,13 +665,13 @@ TABLE = {
             ({"renew the webhook"}, "Who but you can write"),
             ({"write tests"}, "Who but you can renew"),
             ({"write tests", "renew the webhook", "sleep"}, "Nobody asked for"),
-            ([{"write tests"}], "Who but you can write"),
+            ([{"write tests"}], "Answer with a set of texts: yours is a list of sets."),
             ("all", "Answer with a set"),
         ],
     ),
     "could_be_read": Answers(
         [
-            lambda s, e: s == 0 and "did not succeed" not in e,
+            lambda s, e: s == 0 and "did not succeed" not in e and "unreachable" not in e,
             lambda s, e: not s and "WARNING" not in e,
             lambda status, stderr: status == 0 and stderr in ("", "Listed 0 items.\n"),
         ],
@@ -640,6 +679,8 @@ TABLE = {
             (lambda s, e: True, "For a denied list of Spanner your function returns True"),
             (lambda s, e: s == 0, "denied list of Compute Engine"),
             (lambda s, e: not e, "For an empty list"),
+            (lambda s, e: s == 0 and "did not succeed" not in e,
+             "For an instance of Spanner that does not answer your function returns True"),
             (lambda s, e: "ERROR" not in e and "WARNING" not in e, "a gcloud that was killed"),
             (lambda s, e: e.nothing, "It stops with AttributeError"),
             (lambda s: s == 0, "It stops with TypeError"),
@@ -706,6 +747,10 @@ TABLE = {
             (looks(is_green), "though send was skipped"),
             (looks(all_succeeded), "though total left out a price"),
             (looks(kept_12), "though send failed"),
+            (skips_by(pytest.skip), "it is skipped, though send failed"),
+            (skips_by(pytest.xfail), "it is skipped, though send failed"),
+            (skips_by(pytest.exit), "it is skipped, though send failed"),
+            (skips_by(SkipTest), "it is skipped, though send failed"),
             (lambda invoice: None, "though send failed"),
             (looks(all_succeeded, kept_12, lambda run, xcoms: xcoms["value"][0] == 3),
              "It stops with AssertionError"),

@@ -126,22 +126,9 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("call", "cell", "refused", "said"),
-    [
-        pytest.param(call, cell, source, which, id=f"{call[1:5]}-{what}")
-        for call, cell, sources, which in REFUSED
-        for what, source in sources.items()
-    ],
-)
+@pytest.mark.parametrize(("call", "cell", "sources", "said"), REFUSED)
 def test_a_cell_that_did_not_run_has_no_verdict_of_an_earlier_one(
-    notebook: Any,
-    builder: Builder,
-    monkeypatch: Any,
-    call: str,
-    cell: str,
-    refused: str,
-    said: str,
+    notebook: Any, builder: Builder, monkeypatch: Any, call: str, cell: str, sources: Any, said: str
 ) -> None:
     def verdict() -> Verdict:
         notebook.run_cell(f"said = check({call})")
@@ -151,14 +138,15 @@ def test_a_cell_that_did_not_run_has_no_verdict_of_an_earlier_one(
 
     accept_all(monkeypatch)
     builder.catch_up(31)
-    notebook.run_cell(cell)
-    assert verdict().kind == "right"
-    notebook.run_cell(refused)
-    notebook.run_cell("1 + 1")
-    for _ in range(2):
-        assert verdict().kind == "not yet"
-        assert said in verdict().sentence
-        assert "did not run" in verdict().sentence
+    for what, source in sources.items():
+        notebook.run_cell(cell)
+        assert verdict().kind == "right", what
+        notebook.run_cell(source)
+        notebook.run_cell("1 + 1")
+        for _ in range(2):
+            assert verdict().kind == "not yet", what
+            assert said in verdict().sentence, what
+            assert "did not run" in verdict().sentence, what
     notebook.run_cell(cell)
     assert verdict().kind == "right"
 
@@ -177,15 +165,15 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("what", MADE)
 def test_an_answer_that_was_made_is_judged_whatever_else_raised(
-    notebook: Any, monkeypatch: Any, what: str
+    notebook: Any, monkeypatch: Any
 ) -> None:
     accept_all(monkeypatch)
-    notebook.run_cell("answer = 22")
-    notebook.run_cell(MADE[what])
-    notebook.run_cell('said = check("how_many", answer)')
-    assert notebook.user_ns["said"].kind == "right"
+    for what, source in MADE.items():
+        notebook.run_cell("answer = 22")
+        notebook.run_cell(source)
+        notebook.run_cell('said = check("how_many", answer)')
+        assert notebook.user_ns["said"].kind == "right", what
 
 
 MAKES = [
@@ -195,15 +183,15 @@ MAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("source", MAKES)
 def test_an_answer_may_be_made_in_any_way_after_a_cell_that_did_not_run(
-    notebook: Any, monkeypatch: Any, source: str
+    notebook: Any, monkeypatch: Any
 ) -> None:
     accept_all(monkeypatch)
-    notebook.run_cell("answer = nobody")
-    notebook.run_cell(source)
-    notebook.run_cell('said = check("how_many", answer)')
-    assert notebook.user_ns["said"].kind == "right"
+    for source in MAKES:
+        notebook.run_cell("answer = nobody")
+        notebook.run_cell(source)
+        notebook.run_cell('said = check("how_many", answer)')
+        assert notebook.user_ns["said"].kind == "right", source
 
 
 def test_a_cell_of_another_exercise_that_did_not_run_counts_there(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from workshop.cluster import trials
 from workshop.exercises import Verdict, check, every, judging, progress
 from workshop.exercises.judging import Exercise, Question, Ran, Wrong
 from workshop.ground.learner import solved
-from workshop.lab import dagcell
+from workshop.lab import DagFolder, Runs, current, dagcell
 from workshop.sandbox import arrived, enter, fault, faults_now
 from workshop.slides import Builder
 from workshop.tests.exercises.answers import SOLUTIONS, STUBS, TABLE, numbers
@@ -205,6 +206,61 @@ def test_a_judge_leaves_the_learner_s_dag_as_it_was(judged: Judged, builder: Bui
     EXERCISES["sensor"].judge(dag)
     sensor = dag.get_task("wait_for_web_1")
     assert (sensor.timeout, sensor.poke_interval) == (30, 2)
+
+
+@pytest.mark.parametrize("slide", [0, 31])
+def test_the_learner_s_file_stays_as_it_was_while_another_dag_is_tried(
+    judged: Judged, builder: Builder, slide: int
+) -> None:
+    if slide:
+        builder.catch_up(slide)
+        builder.attempt("fifth", "gcp_services", SOLUTIONS["fifth"]["gcp_services"], given=False)
+    folder = current()[DagFolder].folder
+    before = {path: path.read_bytes() for path in folder.glob("*.py")}
+    mirrored: list[str] = []
+    current()[DagFolder].observers.append(lambda name, text: mirrored.append(name))
+    try:
+        assert judged("predict", TABLE["predict"].right[0]).kind == "right"
+    finally:
+        current()[DagFolder].observers.pop()
+    assert {path: path.read_bytes() for path in folder.glob("*.py")} == before
+    assert mirrored == []
+
+
+LATER = """\
+from datetime import timedelta
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, task
+
+with DAG("later") as later:
+    BashOperator(
+        task_id="command", bash_command="exit 1", retries=1, retry_delay=timedelta(hours=1),
+        retry_exponential_backoff=2.0,
+    )
+
+    @task(retries=1, retry_delay=timedelta(hours=2))
+    def each(x):
+        raise ValueError(x)
+
+    each.expand(x=[1, 2])
+"""
+
+
+def test_a_judge_waits_for_no_retry(builder: Builder, monkeypatch: Any) -> None:
+    def waits(sentence: str, ends: bool) -> None:
+        raise AssertionError(sentence)
+
+    monkeypatch.setattr(current()[Runs], "waits", [waits])
+    names: dict[str, Any] = {}
+    dagcell.write("later", LATER, names)
+    command, each = names["later"].tasks
+    ran = Ran(names["later"], "talk")
+    assert list(ran.tasks["tries"]) == [2, 2, 2]
+    assert set(ran.states.values()) == {"failed"}
+    assert (command.retry_delay, command.retry_exponential_backoff) == (timedelta(hours=1), 2.0)
+    assert each.retry_delay == timedelta(hours=2)
+    assert "retry_exponential_backoff" not in each.partial_kwargs
 
 
 HALVES = """\
