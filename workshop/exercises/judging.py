@@ -331,6 +331,12 @@ class Ran:
         """Return what a task returned, or None."""
         return self.xcoms.get((task, "return_value"))
 
+    def end(self, task: str) -> str:
+        """Return how a task ended, in words: what made it fail, or its state."""
+        if self.states[task] == "failed":
+            return f"failed: {self.errors.get(task, 'its log says no more')}"
+        return f"is {self.states[task]}"
+
     def expect_success(self, introduction: str = "") -> Self:
         """Go on only if every task succeeded.
 
@@ -341,9 +347,8 @@ class Ran:
         for task, state in sorted(
             self.states.items(), key=lambda each: (each[1] != "failed", each)
         ):
-            why = f"failed: {self.errors.get(task, 'its log says no more')}"
-            what = why if state == "failed" else f"is {state}"
-            expect(state == "success", f"{introduction}The task {task} {what}.")
+            wrong = f"{introduction}The task {task} {self.end(task)}."
+            expect(state == "success", wrong)
         return self
 
 

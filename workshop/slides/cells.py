@@ -42,9 +42,9 @@ class Cells:
             current()[Warming].wait()
 
     def end(self, result: Any) -> None:
-        """Take a cell that has ended; IPython calls this."""
-        if not result.success:
-            self.unbound |= _bound(self.now, _line(result.error_in_exec))
+        """Take a cell that has ended; IPython calls this, with None where it gave up itself."""
+        if not result or not result.success:
+            self.unbound |= _bound(self.now, _line(result and result.error_in_exec))
             self._refused += MAGIC.findall(self.now)
         elif ran := EXERCISE.match(f"{self.now.lstrip()}\n"):
             self._refused = [line for line in self._refused if not _replaces(ran[2], ran[3], line)]
@@ -67,7 +67,7 @@ def as_python(source: str) -> ast.Module:
     text = textwrap.dedent(source).lstrip("\n")  # as IPython does
     try:
         return ast.parse(COMMAND.sub(r"\1pass", text))
-    except ValueError as error:  # a null byte
+    except (ValueError, RecursionError, MemoryError) as error:  # a null byte; nested too deeply
         raise SyntaxError(str(error)) from None
 
 
@@ -76,7 +76,7 @@ def _bound(source: str, line: int = 0) -> set[str]:
     try:
         body = [each for each in as_python(source).body if (each.end_lineno or 0) >= line]
         table = symtable.symtable(ast.unparse(ast.Module(body, [])), "cell", "exec")
-    except SyntaxError:
+    except (SyntaxError, RecursionError):
         found = " ".join(name for names in BINDS.findall(textwrap.dedent(source)) for name in names)
         return set(re.findall(r"\w+", found))
     made = [each for each in table.get_symbols() if each.is_assigned() or each.is_imported()]

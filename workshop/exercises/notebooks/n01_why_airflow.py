@@ -25,9 +25,9 @@ def tidy(dag: Any) -> None:
 
 
 def _expect_tidied(ran: Ran) -> None:
-    where, state = f"Where work is {ran.states['work']}, tidy", ran.states["tidy"]
-    expect(state != "failed", f"{where} failed itself: {ran.errors.get('tidy')}.")
-    expect(state == "success", f"{where} is {state}: look at its trigger rule.")
+    wrong = f"Where work is {ran.states['work']}, tidy {ran.end('tidy')}"
+    expect(ran.states["tidy"] != "failed", f"{wrong}.")
+    expect(ran.states["tidy"] == "success", f"{wrong}: look at its trigger rule.")
 
 
 @contextmanager

@@ -7,8 +7,13 @@ from workshop.exercises.judging import LIST, SERVICES, Ran, expect
 from workshop.lab.inside import first_ticks
 
 # A stream may be named to say that the text does not come from there.
-CLAUSE = re.compile(r"[.,;()\n]|\b(?:and|but|while|whereas)\b|(?=\b(?:not|instead|rather|nor)\b)")
-DENIAL = re.compile(r"\b(?:not|instead|rather|nor|nothing|none|never|empty)\b|n't\b")
+CLAUSE = re.compile(
+    r"[.,;()\n]|:(?=\s*(?:std|standard ))|\b(?:and|but|while)\b|(?=\b(?:not|instead|rather|nor)\b)"
+)
+DENIAL = re.compile(
+    r"\b(?:not|instead|rather|nor|never)\b|n't\b|\b(?:nothing|none)(?: \w+)? (?:on|in|from|to)\b"
+    r"|(?:err|out)(?:\W|is|has|keeps)*\b(?:empty|nothing)\b"
+)
 
 
 def weekdays(dag: Any) -> None:

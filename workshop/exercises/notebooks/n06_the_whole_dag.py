@@ -94,8 +94,8 @@ def sensor(dag: Any) -> None:
 
 def _expect_seen(ran: Ran, sensors: list[str], seen: bool, what: str) -> None:
     states = {ran.states[name] for name in sensors}
-    said = "; ".join(f"{name}: {ran.errors[name]}" for name in sensors if name in ran.errors)
     if seen:
+        said = "; ".join(f"{name} {ran.end(name)}" for name in sensors)
         wrong = f"Where {what}, the sensor does not see it. {said}."
         expect(states == {"success"}, wrong)
     expect(seen or states != {"success"}, f"Where {what}, the sensor is content all the same.")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from workshop.exercises import Verdict, check, every, judging, progress
 from workshop.exercises.judging import Exercise
 from workshop.ground import Problem, notebooks
 from workshop.lab import TaskLogs, current
-from workshop.slides import Builder, follow, load_ipython_extension
+from workshop.slides import Builder, Cells, follow, load_ipython_extension
 from workshop.tests.exercises.answers import SOLUTIONS, TABLE
 
 CHECK = re.compile(r'^check\("(\w+)"', re.MULTILINE)
@@ -120,6 +121,7 @@ REFUSED = [
         "over lines": "answer = max(\n    nobody,\n)",
         "a command before": "!true\nanswer = nobody",
         "no Python, with a pair": "answer, more = 22, (",
+        "a null byte": "answer = 22\0",
     }, "that makes answer"),
     ('"how_many", int(answer)', HOW_MANY, {"an error": "answer = nobody"}, "that makes answer"),
     ('"how_many", answer=answer', HOW_MANY, {"an error": "answer = 1 / 0"}, "that makes answer"),
@@ -232,6 +234,15 @@ def test_the_solution_s_cell_that_did_not_run_is_named(notebook: Any, builder: B
     assert "The cell %%solution weekdays dag did not run" in check("weekdays").sentence
     notebook.run_cell(SCHEDULE.replace("exercise", "solution"))
     assert "workbook's own solution" in check("weekdays").sentence
+
+
+def test_a_cell_on_which_ipython_gave_up_did_not_run(notebook: Any) -> None:
+    notebook.run_cell("answer = 22")
+    cells = current()[Cells]
+    cells.begin(SimpleNamespace(raw_cell=f"answer = 2{' + 1' * 3000}"))
+    cells.end(None)  # as after an error of Python's compiler
+    notebook.run_cell('said = check("how_many", answer)')
+    assert "The cell that makes answer did not run" in notebook.user_ns["said"].sentence
 
 
 def test_the_cell_with_the_check_may_make_the_answer_itself(notebook: Any) -> None:
