@@ -283,6 +283,17 @@ def test_a_mapped_task_with_one_failed_instance_is_no_success(builder: Builder) 
         Ran(names["halves"], "talk").expect_success()
 
 
+def test_a_task_that_failed_is_named_before_those_that_waited_for_it(builder: Builder) -> None:
+    names: dict[str, Any] = {}
+    dagcell.write("cleaning", TABLE["tidy"].wrong[2][0], names)
+    ran = Ran(names["cleaning"], "talk")
+    assert ran.states["tidy"] == "upstream_failed"
+    with pytest.raises(Wrong, match=r"^The task work failed: "):
+        ran.expect_success()
+    with pytest.raises(Wrong, match=r"^Here The task work failed"):
+        ran.expect_success("Here ")
+
+
 TWO_LINES = """\
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, task
