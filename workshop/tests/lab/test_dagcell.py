@@ -1,11 +1,12 @@
 """`%%dag name`: a cell that is a DAG file of its own."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workshop.ground import Problem
+from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
 from workshop.slides import workcopy
 
@@ -32,16 +33,58 @@ def test_it_is_a_file_of_the_dags_folder_that_runs(lab: Any) -> None:
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("with DAG(", "SyntaxError: '\\(' was never closed\nin line 2 of this cell"),
-        ("x = 1", "There is no DAG in this cell"),
-        (SOURCE + "greet >> greet.dag.get_task('greet')\n", "lead in a circle|cycle"),
+        (
+            "with DAG(",
+            "SyntaxError: '(' was never closed\nin line 2 of this cell:\nwith DAG(\n        ^\n",
+        ),
+        (
+            "\nhello = = DAG('a')  ",
+            "SyntaxError: invalid syntax\nin line 3 of this cell:\nhello = = DAG('a')\n        ^\n",
+        ),
+        ("x = 1", "There is no DAG in this cell: write, for example, broken = DAG('broken')."),
+        (
+            SOURCE + "    greet >> BashOperator(task_id='b', bash_command='true') >> greet\n",
+            "These arrows lead in a circle: greet >> b >> greet. A DAG has none: take one of them "
+            "out. The file stays as it was.",
+        ),
     ],
 )
 def test_what_is_no_dag_is_one_sentence(lab: Any, source: str, sentence: str) -> None:
     (lab.dags / "broken.py").unlink(missing_ok=True)
-    with pytest.raises(Problem, match=sentence):
+    with pytest.raises(Problem) as raised:
         dagcell.write("broken", source, {})
+    said = str(raised.value)
+    assert said.removesuffix("broken.py stays as it was.") == sentence
+    assert "broken.py stays" in said or "SyntaxError" not in said
     assert not (lab.dags / "broken.py").exists()
+
+
+def test_two_dags_and_a_run_in_the_cell_that_writes_them(lab: Any) -> None:
+    said = dagcell.write("two", f"{SOURCE}{SOURCE.replace('hello', 'bye')}bye.test()\n", {})
+    assert said.splitlines() == [
+        "two.py · 11 lines · hello with 1 task, bye with 1 task",
+        "Airflow runs a file whenever it reads it: write .test() into another cell, or under "
+        'if __name__ == "__main__":',
+    ]
+
+
+def test_a_dag_file_of_the_workbook_is_taken_by_its_name(lab: Any) -> None:
+    assert dagcell.load("gcp_spy").dag_id == "gcp_spy"
+    assert (lab.dags / "gcp_spy.py").read_text("utf-8") == (DAGS / "gcp_spy.py").read_text("utf-8")
+    with pytest.raises(Problem) as raised:
+        dagcell.load("gcp_psy")
+    assert str(raised.value).startswith("There is no DAG file 'gcp_psy', only gcp_spy, gcp_spy_")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.9, -5.0])
+def test_a_file_that_is_written_again_at_once_has_a_new_time(lab: Any, seconds: float) -> None:
+    """Python's cache of compiled files compares whole seconds."""
+    dagcell.write("hello", SOURCE, {})
+    path = lab.dags / "hello.py"
+    before = path.stat().st_mtime + 10 + seconds
+    os.utime(path, (before, before))
+    dagcell.write("hello", SOURCE + "\n", {})
+    assert int(path.stat().st_mtime) > int(before)
 
 
 def test_an_error_is_shown_at_the_cell_s_line(lab: Any) -> None:

@@ -38,6 +38,10 @@ def test_a_dag_as_text_and_picture(built: tuple[Any, Any]) -> None:
     assert "<script" not in markup
     assert picture.svg.count('class="node"') == 7
     assert picture.svg.count('class="edge"') == 9
+    places = [re.findall(r'<text [^>]*x="([-\d.]+)" y="([-\d.]+)"', drawn_node(picture, task))[0]
+              for task in ("prepare_email_task", "send_email")]  # fmt: skip
+    assert float(places[0][0]) < float(places[1][0]), "from left to right"
+    assert STATE_COLORS["success"] not in picture.svg
 
 
 def test_a_run_shows_states(built: tuple[Any, Any]) -> None:
@@ -107,6 +111,8 @@ def test_a_graph_of_one_s_own(lab: Any) -> None:
     graph.edge("running", "success", label="3 times")
     picture = show.draw(graph)
     assert repr(picture) == 'running -> success [label="3 times"]'
+    assert picture.alt == 'Graph: running -> success [label="3 times"]'
+    assert f'stroke="{STATE_COLORS["success"]}"' in drawn_node(picture, "success")
     assert STATE_COLORS["success"] in picture.svg and "3 times" in picture.svg
 
 
@@ -212,6 +218,10 @@ def test_a_folded_group_is_what_airflow_says_of_it(lab: Any) -> None:
     )
     names: dict[str, Any] = {}
     write("fold", source, names)
+    open_ = show.draw(names["fold"]).svg
+    (frame,) = re.findall(r'class="cluster">\n<title>cluster_group</title>\n<(\w+) ', open_)
+    assert frame == "path", "its corners are round"
+    assert ">group</text>" in open_
     assert "  group [success]" in repr(show.draw(names["fold"].test(), fold=True)).splitlines()
 
 
