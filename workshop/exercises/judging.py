@@ -28,7 +28,7 @@ from workshop.ground.cells import code_cells, is_solution, read_attempts
 from workshop.ground.learner import note_solved, solved
 from workshop.lab import TaskLogs, current
 from workshop.sandbox import faults_now, gcloud, visit
-from workshop.show import states, tasks, xcoms
+from workshop.show import Progress, states, tasks, xcoms
 from workshop.slides import Builder, Cells, as_python
 
 SERVICES = [name for name, service in gcloud.SERVICES.items() if service.in_talk]
@@ -266,7 +266,9 @@ def check(name: str, answer: Any = None) -> Verdict:
         return Verdict("open", "Write your answer in place of None, and run this cell again.")
     given = attempt.given if attempt else _is_solution(cells.now)
     try:
-        with trying():
+        with trying(), Progress() as shown:
+            if isinstance(asked, Exercise):  # its runs may take seconds
+                shown.show(f"check tries your work on '{name}'.")
             asked.judge(file.use_attempt(name) if attempt else answer)
     except Wrong as wrong:
         return Verdict("not yet", current()[TaskLogs].plain(" ".join(str(wrong).split())))

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
 from workshop.exercises import Verdict, check, every, judging, progress
 from workshop.exercises.judging import Exercise
 from workshop.ground import Problem, notebooks
 from workshop.lab import TaskLogs, current
+from workshop.show import Progress
 from workshop.slides import Builder, Cells, follow, load_ipython_extension
 from workshop.tests.exercises.answers import SOLUTIONS, TABLE
 
@@ -127,6 +129,18 @@ REFUSED = [
     ('"how_many", int(answer)', HOW_MANY, {"an error": "answer = nobody"}, "that makes answer"),
     ('"how_many", answer=answer', HOW_MANY, {"an error": "answer = 1 / 0"}, "that makes answer"),
 ]  # fmt: skip
+
+
+def test_what_may_take_seconds_says_that_it_is_tried(
+    notebook: Any, builder: Builder, monkeypatch: Any
+) -> None:
+    accept_all(monkeypatch)
+    monkeypatch.setattr(Progress, "is_seen", staticmethod(lambda: True))
+    notebook.run_cell(READ)
+    with capture_output() as captured:
+        check("could_be_read", notebook.user_ns["could_be_read"])
+    shown = [output.data["text/html"] for output in captured.outputs]
+    assert shown == ["check tries your work on &#x27;could_be_read&#x27;.", ""]
 
 
 @pytest.mark.parametrize(("call", "cell", "sources", "said"), REFUSED)
