@@ -2,13 +2,14 @@
 
 import importlib.util
 import shutil
-import subprocess
-import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partialmethod
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,12 +18,14 @@ import psutil
 from workshop.cluster.components import HERE, SETTINGS, Components, last_line, world_environment
 from workshop.cluster.databases import postgres_address, redis_address
 from workshop.cluster.pods import PodServer
-from workshop.cluster.waiting import SECONDS, wait_for
+from workshop.cluster.waiting import SECONDS, Answer, wait_for
 from workshop.ground import Problem
 from workshop.ground.packages import EXECUTORS_LOCK, install
 from workshop.lab import Home, current, inside
 
-NEEDED_MEMORY = 4 * 2**30  # bytes: twice what the largest cluster took, and a kernel beside it
+# GiB: the components, measured (0.65, 1.4, 0.8), and the tasks or pods of a lesson beside them.
+NEEDED_MEMORY = {"local": 1.0, "celery": 1.8, "kubernetes": 1.6}
+CGROUP = Path("/sys/fs/cgroup")
 SECONDS_TO_RUN = 900
 ENDED = ("success", "failed")
 EXECUTORS = {
@@ -58,6 +61,28 @@ def executors_ready() -> None:
     importlib.invalidate_caches()
 
 
+def free_memory() -> float:
+    """Return how much memory is free, in GiB: of the machine, or of the container if it has less.
+
+    Source: the kernel's admin-guide/cgroup-v2, `memory.max`, `memory.current`, `inactive_file`.
+    """
+    free: int = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # no container, or one without a limit: "max"
+        limit, used = (
+            int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current")
+        )
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(stat["inactive_file"]))
+    return free / 2**30
+
+
+class Running:
+    """The clusters that run in this notebook, by their executor."""
+
+    def __init__(self) -> None:
+        self.clusters: dict[str, Cluster] = {}
+
+
 class Cluster(Components):
     """An Airflow with an executor, started in the background.
 
@@ -70,7 +95,7 @@ class Cluster(Components):
         settings: more of Airflow's settings, as environment variables.
 
     Raises:
-        Problem: no such executor, too little memory, or a package is missing.
+        Problem: no such executor, or a package is missing.
     """
 
     def __init__(
@@ -83,17 +108,21 @@ class Cluster(Components):
     ) -> None:
         if executor not in EXECUTORS:
             raise Problem(f"There is no executor '{executor}' here, only {', '.join(EXECUTORS)}.")
-        free = psutil.virtual_memory().available
-        if free < NEEDED_MEMORY:
-            raise Problem(
-                f"A cluster needs 4 GiB of free memory, and there are {free / 2**30:.1f}. "
-                "Close other programs, then run this cell again."
+        free, needed = free_memory(), NEEDED_MEMORY[executor]
+        if free < needed:
+            print(
+                f"The {EXECUTORS[executor]} takes about {needed} GiB of memory, and {free:.1f} are "
+                "free. Close other programs; if it ends for want of memory, run this cell again."
             )
         executors_ready()
         kernel = current()[Home]
-        home = kernel.folder / f"c{len(list(kernel.folder.glob('c[0-9]*'))) + 1}"
-        home.mkdir()
+        running = current().find(Running) or current().put(Running())
+        if before := running.clusters.pop(executor, None):
+            print(f"The {EXECUTORS[executor]} of before is ended first.", flush=True)
+            before.stop()
+        home = Path(tempfile.mkdtemp(prefix="c", dir=kernel.folder))
         super().__init__(home, kernel.dags, world_environment())
+        running.clusters[executor] = self
         self.executor = executor
         self.parts = ["scheduler", "dag-processor", "api-server"]
         self.workers = [f"worker-{n}" for n in range(1, workers + 1) if executor == "celery"]
@@ -113,13 +142,11 @@ class Cluster(Components):
         try:
             self._databases()
             self._stage = "Airflow's tables"
-            migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-            done = subprocess.run(
-                migrate, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
-                text=True, timeout=SECONDS,
-            )  # fmt: skip
-            if done.returncode:
-                raise Problem(f"Airflow could not make its tables: {last_line(done.stderr)}")
+            self.airflow("tables", "db", "migrate")
+            if self.processes.pop("tables").wait(SECONDS):
+                raise Problem(
+                    f"Airflow could not make its tables: {last_line(self.printed('tables'))}"
+                )
             self._stage = "Airflow's components"
             for name in self.parts:
                 self.airflow(name)
@@ -138,7 +165,7 @@ class Cluster(Components):
             }
         if self.executor == "kubernetes":
             folder = self.home / "pods"
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
             self.pods = PodServer(folder, self.environment, slots=4)
             self.environment |= {
                 "AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE": str(self.pods.kubeconfig),
@@ -206,6 +233,22 @@ class Cluster(Components):
     post = partialmethod(ask, "POST")
     patch = partialmethod(ask, "PATCH")
 
+    def _wait_for(
+        self,
+        ask: Callable[[], Answer],
+        right: Callable[[Answer], Any],
+        late: Callable[[Answer], str],
+        **options: Any,
+    ) -> Answer:
+        """Wait as `wait_for` does, while all runs that the answer depends on."""
+
+        def ask_while_running() -> Answer:
+            self.ensure_running(*self.parts)
+            return ask()
+
+        answer: Answer = wait_for(ask_while_running, right, late, **options)
+        return answer
+
     def trigger(self, dag_id: str) -> Run:
         """Wait until Airflow has read the DAG's file, and start a run of it.
 
@@ -233,7 +276,7 @@ class Cluster(Components):
             cause = errors[0]["stack_trace"].strip().splitlines()[-1] if errors else ""
             return f"Airflow knows no DAG {dag_id}. {cause}".strip()
 
-        answer = wait_for(
+        answer = self._wait_for(
             lambda: self.call("GET", f"dags/{dag_id}"),
             lambda answer: answer.status_code == 200,
             late,
@@ -248,7 +291,7 @@ class Cluster(Components):
         Raises:
             Problem: there is none after a minute.
         """
-        found = wait_for(
+        found = self._wait_for(
             lambda: self.get(f"dags/{dag_id}/dagRuns?order_by=-run_after&limit=1")["dag_runs"],
             bool,
             lambda _: f"The scheduler made no run of {dag_id}.",
@@ -262,7 +305,7 @@ class Cluster(Components):
         Raises:
             Problem: it is still the old one after `seconds`.
         """
-        return wait_for(
+        return self._wait_for(
             lambda: self.get(path)[key],
             lambda new: new != old,
             lambda _: f"{key} of {path} did not change.",
@@ -297,7 +340,7 @@ class Cluster(Components):
         Raises:
             Problem: it has not ended when the time is over.
         """
-        state = wait_for(
+        state = self._wait_for(
             lambda: self.get(f"dags/{run.dag_id}/dagRuns/{run.run_id}")["state"],
             lambda state: state in ENDED,
             lambda state: f"The run of {run.dag_id} has not ended; it is {state}.",
@@ -322,7 +365,7 @@ class Cluster(Components):
         Raises:
             Problem: it is not after a minute.
         """
-        wait_for(
+        self._wait_for(
             lambda: self.tasks(run).set_index("task"),
             lambda frame: frame["state"].get(task_id) == state and frame["tries"][task_id] >= tries,
             lambda frame: f"{task_id} did not become {state}; it is {frame['state'].get(task_id)}.",
@@ -362,7 +405,7 @@ class Cluster(Components):
 
     def kill(self, name: str) -> None:
         """End a component and all its processes at once, as a power cut would (SIGKILL)."""
-        for process in self.tree()[name]:
+        for process in self.tree().get(name, []):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.processes.pop(name).wait(10)
@@ -375,11 +418,18 @@ class Cluster(Components):
         self.stop()
 
     def stop(self) -> None:
-        """End every process, and say so."""
-        self._starting.join(timeout=SECONDS)
+        """End every process, and say so.
+
+        Raises:
+            Problem: something is left, though it was killed.
+        """
         super().stop()
+        self._starting.join(timeout=SECONDS)
         if self.pods:
             self.pods.close()
+        running = current()[Running].clusters
+        if running.get(self.executor) is self:
+            del running[self.executor]
         print("Everything that was started is stopped.")
 
 

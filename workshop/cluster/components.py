@@ -7,10 +7,13 @@ used: its scheduler and triggerer serve logs on every interface of the machine.
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,8 @@ import psutil
 import requests
 import yaml
 
-from workshop.cluster.waiting import wait_for
+from workshop.cluster.keeper import alive
+from workshop.cluster.waiting import PAUSE, SECONDS, wait_for
 from workshop.ground import Problem
 from workshop.lab.home import Home, settings
 from workshop.sandbox import handed_on, is_real, unused_port
@@ -33,6 +37,9 @@ HERE = Path(__file__).parent
 SETTINGS: dict[str, dict[str, str]] = yaml.safe_load((HERE / "settings.yaml").read_text("utf-8"))
 SECONDS_TO_START = 900
 SECONDS_TO_STOP = 30
+
+
+STOPPED = "It was stopped while it started."
 
 
 def last_line(text: str) -> str:
@@ -60,6 +67,8 @@ class Components:
         self.password = secrets.token_urlsafe(12)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.token = ""
+        self._is_over = False
+        self._starts = threading.Lock()  # nothing starts once all is being ended
         (home / "logs").mkdir()
         # A killed worker leaves its temporary files: here they go with the home. The name is short
         # because sockets lie there, and their paths may have a hundred characters.
@@ -81,10 +90,19 @@ class Components:
                 "TMPDIR": str(home / "t"),
             }
         )
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-I", str(HERE / "keeper.py"), str(home)],
+        self._keeper = self._new_keeper()
+
+    def _new_keeper(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-I", str(HERE / "keeper.py"), str(self.home)],
             stdin=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+
+    def _tell_keeper(self, process: subprocess.Popen[bytes]) -> None:
+        assert self._keeper.stdin
+        with suppress(BrokenPipeError):  # somebody killed it; `stop` looks
+            self._keeper.stdin.write(f"{process.pid}\n".encode())
+            self._keeper.stdin.flush()
 
     def start(self, name: str, words: list[str], **options: Any) -> None:
         """Start a program under a name; what it prints goes to its log.
@@ -93,17 +111,21 @@ class Components:
             name: of the process, and of its log.
             words: the command line.
             options: more for Popen; `env` is added to the environment of all.
+
+        Raises:
+            Problem: everything is being ended.
         """
         environment = self.environment | options.pop("env", {})
-        with (self.home / "logs" / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                words, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True, **options,
-            )  # fmt: skip
-        self.processes[name] = process
-        assert self._keeper.stdin
-        self._keeper.stdin.write(f"{process.pid}\n".encode())
-        self._keeper.stdin.flush()
+        with self._starts:
+            if self._is_over:
+                raise Problem(STOPPED)
+            with (self.home / "logs" / f"{name}.log").open("ab") as log:
+                process = subprocess.Popen(
+                    words, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+                    stderr=subprocess.STDOUT, start_new_session=True, **options,
+                )  # fmt: skip
+            self.processes[name] = process
+            self._tell_keeper(process)
 
     def airflow(self, name: str, *words: str, **options: Any) -> None:
         """Start a component of Airflow; by its name alone, one of COMPONENTS."""
@@ -120,16 +142,25 @@ class Components:
             return {name for name, status in states.items() if status == "healthy"}
         return set()
 
-    def ensure_running(self) -> None:
-        """Raise when a process has ended.
+    def ensure_running(self, *needed: str) -> None:
+        """Raise when a process has ended, or one that is needed is not there.
+
+        Args:
+            needed: the names of processes.
 
         Raises:
-            Problem: with the last line of its log.
+            Problem: with the last line of its log, or with the way to start it.
         """
         for name, process in list(self.processes.items()):  # a start in the background adds to it
             if process.poll() is not None:
                 said = last_line(self.printed(name))
                 raise Problem(f"{name} ended with status {process.returncode}: {said}")
+        for name in needed:
+            if name not in self.processes:
+                raise Problem(
+                    f"There is no {name} now: wait() for the start of all, or start it again with "
+                    f"airflow('{name}')."
+                )
 
     def started(
         self, ask: Callable[[], Any], right: Callable[[Any], Any] = bool, **options: Any
@@ -161,36 +192,94 @@ class Components:
         return log.read_text("utf-8", "replace") if log.exists() else ""
 
     def call(self, method: str, path: str, body: Any = None) -> requests.Response:
-        """Return the answer of Airflow's REST API.
+        """Return the answer of Airflow's REST API; a question is asked again until it has one.
 
         Args:
             method: GET, POST or PATCH.
             path: behind `/api/v2/`.
             body: sent as JSON.
+
+        Raises:
+            Problem: a process ended, there is no API server, or it does not answer.
         """
+        end = time.monotonic() + SECONDS
+        while True:
+            self.ensure_running("api-server")
+            try:
+                answer = self._request(method, path, body)
+            except requests.RequestException as error:
+                wrong = type(error).__name__
+            else:
+                if answer.status_code < 500:
+                    return answer
+                wrong = f"{answer.status_code} {answer.reason}"
+            # What changes something may have been done without an answer.
+            if method != "GET" or time.monotonic() > end:
+                self.ensure_running()
+                raise Problem(f"The api-server did not answer {method} {path}: {wrong}.")
+            time.sleep(PAUSE)
+
+    def _request(self, method: str, path: str, body: Any) -> requests.Response:
         if not self.token:
             login = {"username": "admin", "password": self.password}
-            answer = requests.post(f"{self.address}/auth/token", json=login, timeout=600)
+            answer = requests.post(f"{self.address}/auth/token", json=login, timeout=SECONDS)
+            if answer.status_code >= 500:
+                return answer
             self.token = answer.json()["access_token"]
         headers = {"Authorization": f"Bearer {self.token}"}
         url = f"{self.address}/api/v2/{path}"
-        return requests.request(method, url, json=body, headers=headers, timeout=600)
+        return requests.request(method, url, json=body, headers=headers, timeout=SECONDS)
 
     def tree(self) -> dict[str, list[psutil.Process]]:
         """Return each process that was started, with those it started."""
         found: dict[str, list[psutil.Process]] = {}
         for name, started in self.processes.items():
+            if started.poll() is not None:  # its number may be another's by now
+                continue
             with suppress(psutil.NoSuchProcess):
                 parent = psutil.Process(started.pid)
                 found[name] = [parent, *parent.children(recursive=True)]
         return found
 
     def stop(self) -> None:
-        """End every process that was started here and all they started; remove the home."""
+        """End every process that was started here and all they started; remove the home.
+
+        Raises:
+            Problem: something is left, though it was killed.
+        """
+        with self._starts:
+            self._is_over = True
+        tree = [process for part in self.tree().values() for process in part]
+        with _deaf():
+            self._end()
+            left = [process for process in tree if alive(process)]
+            if left or self.home.exists():  # somebody killed the keeper
+                self._keeper = self._new_keeper()
+                for process in self.processes.values():
+                    self._tell_keeper(process)
+                self._end()
+        for process in self.processes.values():
+            process.poll()
+        if left := [process for process in tree if alive(process)]:
+            names = ", ".join(f"{process.pid} ({process.name()})" for process in left)
+            raise Problem(f"These processes did not end: {names}. End them by hand.")
+
+    def _end(self) -> None:
         assert self._keeper.stdin
         with suppress(BrokenPipeError):
             self._keeper.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._keeper.wait(SECONDS_TO_STOP)
-        for process in self.processes.values():
-            process.poll()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Hear no interrupt: what is being ended is ended all the same."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

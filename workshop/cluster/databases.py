@@ -39,7 +39,10 @@ def postgres_address(cluster: Components) -> str:
             if folder.exists():
                 shutil.copytree(folder, own / folder.name, symlinks=True)
         package = own / package.name
-        for folder in (cluster.home, cluster.home.parent):
+        # It goes through these folders; all else in them stays the reader's alone.
+        for folder in (cluster.home.parent, cluster.home):
+            for path in {*folder.iterdir()} - {own, data, cluster.home}:
+                path.chmod(path.stat().st_mode & 0o700)
             folder.chmod(0o711)
         os.chown(data, NOBODY, NOBODY)
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}

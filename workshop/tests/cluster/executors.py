@@ -63,6 +63,18 @@ def of_home(home: Path) -> list[Any]:
     return found
 
 
+def read_by_others(home: Path) -> list[str]:
+    """Return what other users can read of a cluster's home and of the kernel's, by a guessed name.
+
+    Those of PostgreSQL, which does not run as root, are its own.
+    """
+    if not home.parent.stat().st_mode & 0o077:
+        return []
+    paths = [*home.parent.iterdir(), *home.iterdir()]
+    modes = {path.name: path.stat().st_mode & 0o077 for path in paths}
+    return [name for name, mode in modes.items() if mode and name not in (home.name, "pgsql")]
+
+
 def command_lines(home: Path) -> list[str]:
     """Return the command lines of a cluster's processes."""
     found = []
@@ -112,6 +124,7 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         until(lambda: any("sleep 3600" in words for words in command_lines(home)))
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
+        assert read_by_others(home) == []
         tree = [process for part in it.tree().values() for process in part]
     assert not list(filter(alive, tree))
     assert not of_home(home)
@@ -208,14 +221,16 @@ def test_a_component_that_ends_is_a_sentence(lab: Any) -> None:
         Cluster("local", settings=settings).wait()
 
 
-def test_too_little_memory_is_told_before(lab: Any, monkeypatch: Any) -> None:
-    little = type("Little", (), {"available": 3 * 2**30})
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
-    before = set(psutil.pids())
-    with pytest.raises(Problem, match=r"needs 4 GiB of free memory, and there are 3\.0"):
-        Cluster("local")
-    assert not [
-        pid for pid in set(psutil.pids()) - before if psutil.Process(pid).ppid() == os.getpid()
+def test_a_cell_that_is_run_twice_ends_the_cluster_before(lab: Any, capsys: Any) -> None:
+    first = Cluster("local")
+    second = Cluster("local")
+    assert not of_home(first.home) and not first.home.exists()
+    assert second.home != first.home and of_home(second.home)
+    second.stop()
+    assert not of_home(second.home)
+    assert capsys.readouterr().out.splitlines() == [
+        "The LocalExecutor of before is ended first.",
+        *["Everything that was started is stopped."] * 2,
     ]
 
 

@@ -1,0 +1,186 @@
+"""Components of a cluster without an Airflow: what ends them, and what a question comes to."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from workshop.cluster import Components, cluster
+from workshop.cluster.keeper import alive
+from workshop.ground import Problem
+
+SLEEP = ["sleep", "3600"]
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Components]:
+    """Return components with a process that stands for the API server."""
+    home = tmp_path / "home"
+    home.mkdir()
+    made = Components(home, tmp_path, dict(os.environ))
+    made.start("api-server", SLEEP)
+    made.token = "known"
+    first = made.processes["api-server"]
+    yield made
+    first.kill()  # a test may have put another in its place
+    made.stop()
+
+
+def processes(it: Components) -> list[psutil.Process]:
+    return [process for part in it.tree().values() for process in part]
+
+
+def test_all_ends_and_the_home_goes(it: Components) -> None:
+    it.start("more", ["bash", "-c", "sleep 3600 & sleep 3600 & wait"])
+    started = processes(it)
+    it.stop()
+    assert not list(filter(alive, started))
+    assert not it.home.exists()
+    it.stop()
+
+
+def test_all_ends_though_somebody_killed_the_keeper(it: Components) -> None:
+    it._keeper.kill()
+    it._keeper.wait(600)
+    it.start("more", SLEEP)
+    started = processes(it)
+    assert len(started) == 2
+    it.stop()
+    assert not list(filter(alive, started))
+    assert not it.home.exists()
+
+
+def test_an_interrupt_meanwhile_changes_nothing(it: Components, monkeypatch: Any) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    started, wait = processes(it), it._keeper.wait
+
+    def interrupted(seconds: float) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return wait(seconds)
+
+    monkeypatch.setattr(it._keeper, "wait", interrupted)
+    it.stop()
+    assert not list(filter(alive, started))
+    with pytest.raises(KeyboardInterrupt):  # it is heard again
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_nothing_starts_while_all_is_being_ended(it: Components) -> None:
+    it.stop()
+    with pytest.raises(Problem, match="It was stopped while it started"):
+        it.start("more", SLEEP)
+    assert "more" not in it.processes
+
+
+@pytest.fixture
+def answers(it: Components) -> Iterator[list[Any]]:
+    """Return a list of what the API server will answer: statuses, or what returns one.
+
+    The status 0 is no answer.
+    """
+    statuses: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = statuses.pop(0)
+            if status := status() if callable(status) else status:
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            self.close_connection = True
+
+        do_POST = do_GET
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    it.address = f"http://127.0.0.1:{server.server_port}"
+    yield statuses
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_question_is_asked_again_until_it_has_an_answer(
+    it: Components, answers: list[Any]
+) -> None:
+    answers += [500, 0, 503, 200, 404]
+    assert it.call("GET", "dags").status_code == 200
+    assert it.call("GET", "dags/none").status_code == 404
+    assert answers == []
+
+
+@pytest.mark.parametrize(("status", "wrong"), [(500, "500 Internal Server Error"), (0, "Connect")])
+def test_what_changes_something_is_not_asked_twice(
+    it: Components, answers: list[Any], status: int, wrong: str
+) -> None:
+    answers += [status, 200]
+    with pytest.raises(Problem, match=f"The api-server did not answer POST pools: {wrong}"):
+        it.call("POST", "pools", {})
+    assert answers == [200]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("name", ["api-server", "postgres"])
+@pytest.mark.parametrize("status", [0, 500])
+def test_a_process_that_is_killed_meanwhile_is_named(
+    it: Components, answers: list[Any], method: str, name: str, status: int
+) -> None:
+    it.start(name, ["bash", "-c", "echo its last line; exec sleep 3600"])
+    log = it.home / "logs" / f"{name}.log"
+    while not log.read_text():
+        time.sleep(0.01)
+
+    def dies() -> int:
+        it.processes[name].kill()
+        it.processes[name].wait(600)
+        return status
+
+    answers.append(dies)
+    with pytest.raises(Problem) as raised:
+        it.call(method, "dags", {})
+    assert str(raised.value) == f"{name} ended with status -9: its last line"
+
+
+def test_one_that_was_taken_away_is_named_with_the_way_back(it: Components) -> None:
+    taken = it.processes.pop("api-server")
+    with pytest.raises(Problem, match=r"no api-server now.*airflow\('api-server'\)"):
+        it.call("GET", "dags")
+    taken.kill()
+
+
+@pytest.mark.parametrize(
+    ("limit", "free"), [("max", 6.0), (str(8 * 2**30), 5.5), (str(100 * 2**30), 6.0), (None, 6.0)]
+)
+def test_a_container_s_limit_counts(
+    tmp_path: Path, monkeypatch: Any, limit: str | None, free: float
+) -> None:
+    machine = type("Machine", (), {"available": 6 * 2**30})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+    monkeypatch.setattr(cluster, "CGROUP", tmp_path)
+    if limit:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / "memory.current").write_text(f"{3 * 2**30}\n")
+        (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {2**29}\n")
+    assert cluster.free_memory() == free
+
+
+def test_little_memory_is_said_and_refuses_nothing(lab: Any, monkeypatch: Any, capsys: Any) -> None:
+    def stop_here() -> None:
+        raise Problem("far enough")
+
+    monkeypatch.setattr(cluster, "executors_ready", stop_here)
+    for free, words in ((0.5, "takes about 1.0 GiB of memory, and 0.5 are free"), (3.0, "")):
+        monkeypatch.setattr(cluster, "free_memory", lambda free=free: free)
+        with pytest.raises(Problem, match="far enough"):
+            cluster.Cluster("local")
+        said = capsys.readouterr().out
+        assert words in said and bool(said) == bool(words)
