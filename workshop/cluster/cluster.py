@@ -28,6 +28,7 @@ NEEDED_MEMORY = {"local": 1.0, "celery": 1.8, "kubernetes": 1.6}
 CGROUP = Path("/sys/fs/cgroup")
 SECONDS_TO_RUN = 900
 ENDED = ("success", "failed")
+OVER = (*ENDED, "skipped", "upstream_failed", "removed")  # of a task
 EXECUTORS = {
     "local": "LocalExecutor",
     "celery": "CeleryExecutor",
@@ -363,14 +364,26 @@ class Cluster(Components):
             tries: at least this try of it.
 
         Raises:
-            Problem: it is not after a minute.
+            Problem: it has ended in another state, or it is not when the time is over.
         """
-        self._wait_for(
+
+        def now(frame: pd.DataFrame) -> Any:
+            return frame["state"].get(task_id)
+
+        def is_there(frame: pd.DataFrame) -> bool:
+            return bool(now(frame) == state and frame["tries"][task_id] >= tries)
+
+        def late(frame: pd.DataFrame) -> str:
+            return f"{task_id} did not become {state}; it is {now(frame)}."
+
+        frame = self._wait_for(
             lambda: self.tasks(run).set_index("task"),
-            lambda frame: frame["state"].get(task_id) == state and frame["tries"][task_id] >= tries,
-            lambda frame: f"{task_id} did not become {state}; it is {frame['state'].get(task_id)}.",
+            lambda frame: is_there(frame) or now(frame) in OVER,
+            late,
             show=lambda frame: _lines(frame.reset_index()),
         )
+        if not is_there(frame):
+            raise Problem(late(frame))
 
     def tasks(self, run: Run, *, times: bool = False) -> pd.DataFrame:
         """Return the task instances of a run, sorted: task, state, tries, and where it ran.

@@ -13,7 +13,7 @@ WORLDS = "workshop/tests/authoring/test_worlds.py"
 def ordered(monkeypatch: Any, table: Path, *nodeids: str) -> list[str]:
     """Return tests in the order in which they are handed out."""
     monkeypatch.setattr(plugin, "DURATIONS", table)
-    items = [SimpleNamespace(nodeid=nodeid) for nodeid in nodeids]
+    items = [SimpleNamespace(nodeid=it, path=Path(it.partition("::")[0])) for it in nodeids]
     plugin.pytest_collection_modifyitems(items)
     return [item.nodeid for item in items]
 
@@ -25,6 +25,15 @@ def test_the_longest_comes_first_and_what_is_new_in_the_middle(
     table.write_text("scope,seconds\nshort.py,1\nlong.py,90\nother.py,5\n", encoding="utf-8")
     given = ("short.py::a", "short.py::b", "new.py::a", "new.py::b", "long.py::a", "long.py::b")
     assert ordered(monkeypatch, table, *given) == [*given[4:], *given[2:4], *given[:2]]
+
+
+def test_the_cells_of_some_notebooks_wait_a_week() -> None:
+    marks: list[str] = []
+    for name in ("09_celery_executor", "10_kubernetes_executor"):
+        path = Path(f"notebooks/{name}.ipynb")
+        cell = SimpleNamespace(nodeid=f"{path}::Cell 0", path=path, add_marker=marks.append)
+        plugin.pytest_collection_modifyitems([cell])
+    assert marks == ["weekly"]
 
 
 def test_the_cells_of_a_notebook_share_a_worker_and_each_other_world_has_its_own() -> None:

@@ -320,7 +320,9 @@ def _run(world: dict[str, Any], given: argparse.Namespace, arguments: list[str])
     if unknown or world["faults"].get(service) == "no_credentials":
         said = f"ERROR: (gcloud.{service}.instances.{verb}) {NO_CREDENTIALS}\n"
         return "", (_no_configuration(given) if unknown else "") + said, 1
-    if given.project != world["project"]:
+    if given.project in world["projects"]:
+        world["project"], world["services"] = given.project, world["projects"][given.project]
+    elif given.project != world["project"]:
         world["faults"][service] = "denied"
     fault = str(world["faults"].get(service))
     time.sleep(SECONDS.get(fault, 0))

@@ -207,19 +207,27 @@ def read_world(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.name}, line {line}: {error.problem}") from None
     if not isinstance(world, dict) or not isinstance(world.get("services"), dict):
         raise ValueError(f"{path.name}: a world has the keys 'project' and 'services'.")
-    for service, listed in world["services"].items():
+    others = world.get("projects") or {}
+    if not isinstance(others, dict) or not all(isinstance(it, dict) for it in others.values()):
+        raise ValueError(f"{path.name}: 'projects' has services under the name of each project.")
+    return {
+        "project": str(world.get("project", "spy-demo")),
+        "services": _services(path, world["services"]),
+        "projects": {str(name): _services(path, listed) for name, listed in others.items()},
+        "faults": world.get("faults") or {},
+    }
+
+
+def _services(path: Path, services: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the instances of each service of a project; raises as `read_world`."""
+    for service, listed in services.items():
         if service not in SERVICES:
             known = ", ".join(SERVICES)
             raise ValueError(f"{path.name}: there is no service '{service}', only {known}.")
         for instance in listed or []:
             if not isinstance(instance, dict) or not isinstance(instance.get("name"), str):
                 raise ValueError(f"{path.name}: each instance of {service} needs a name in text.")
-    services = {service: _repeated(world["services"].get(service) or []) for service in SERVICES}
-    return {
-        "project": str(world.get("project", "spy-demo")),
-        "services": services,
-        "faults": world.get("faults") or {},
-    }
+    return {service: _repeated(services.get(service) or []) for service in SERVICES}
 
 
 def _repeated(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:

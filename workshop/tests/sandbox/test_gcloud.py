@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from workshop import sandbox
-from workshop.ground import ROOT
+from workshop.ground import ROOT, Problem
 from workshop.sandbox import gcloud
 from workshop.tests.sandbox.tools import RECORDED, WORLD, ask
 
@@ -163,6 +163,44 @@ def test_gcloud_sees_an_edit_at_once(enter: Any, work_in: Path) -> None:
 def test_the_project_is_that_of_the_world(enter: Any) -> None:
     enter(WORLD)
     assert ask("config", "get-value", "project")[0] == "recorded\n"
+
+
+PROJECTS = """\
+project: recorded
+services:
+  compute: [{name: lamp}]
+projects:
+  shop:
+    compute: [{name: "till-{n}", zone: europe-west1-b, repeat: 2}]
+  empty: {}
+"""
+
+
+def test_further_projects_have_instances_of_their_own(enter: Any) -> None:
+    enter(PROJECTS)
+
+    def named(service: str, project: str) -> tuple[str, str, int]:
+        line = (service, "instances", "list", f"--project={project}", "--format=value(name)")
+        return ask(*line)
+
+    assert named("compute", "recorded") == ("lamp\n", "", 0)
+    assert named("compute", "shop") == ("till-1\ntill-2\n", "", 0)
+    assert named("compute", "empty") == ("", "", 0)
+    assert named("spanner", "shop") == ("", "", 0)
+    refused = named("spanner", "shop-2")
+    assert refused[0] == "" and refused[2] == 1 and "[shop-2] (or it may not exist)" in refused[1]
+    stop = ("compute", "instances", "stop", "--zone=europe-west1-b")
+    assert ask(*stop, "till-2", "--project=shop")[2] == 0
+    assert ask(*stop, "till-2")[2] == 1
+    stopped = ("compute", "instances", "list", "--filter=status=TERMINATED")
+    assert ask(*stopped, "--project=shop", "--format=value(name)")[0] == "till-2\n"
+    assert ask("config", "get-value", "project")[0] == "recorded\n"
+
+
+@pytest.mark.parametrize("projects", ["[shop]", "{shop: [a]}", "{shop: {disks: []}}"])
+def test_a_world_whose_projects_are_none_is_one_sentence(enter: Any, projects: str) -> None:
+    with pytest.raises(Problem, match=r"mine.yaml: ('projects' has services|there is no service)"):
+        enter(f"services: {{}}\nprojects: {projects}\n")
 
 
 NEEDED = set(sandbox.Service._fields) - set(sandbox.Service._field_defaults)
