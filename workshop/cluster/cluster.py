@@ -438,6 +438,7 @@ class Cluster(Components):
         """
         super().stop()
         self._starting.join(timeout=SECONDS)
+        shutil.rmtree(self.home, ignore_errors=True)  # what the start still wrote meanwhile
         if self.pods:
             self.pods.close()
         running = current()[Running].clusters

@@ -64,15 +64,15 @@ def of_home(home: Path) -> list[Any]:
 
 
 def read_by_others(home: Path) -> list[str]:
-    """Return what other users can read of a cluster's home and of the kernel's, by a guessed name.
+    """Return what other users can read in a cluster's home and of the kernel's, by a guessed name.
 
     Those of PostgreSQL, which does not run as root, are its own.
     """
     if not home.parent.stat().st_mode & 0o077:
         return []
-    paths = [*home.parent.iterdir(), *home.iterdir()]
+    paths = [*home.iterdir(), *(home.parent / name for name in ("airflow.db", "dags", "gcloud"))]
     modes = {path.name: path.stat().st_mode & 0o077 for path in paths}
-    return [name for name, mode in modes.items() if mode and name not in (home.name, "pgsql")]
+    return [name for name, mode in modes.items() if mode and name != "pgsql"]
 
 
 def command_lines(home: Path) -> list[str]:
