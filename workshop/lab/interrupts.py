@@ -55,8 +55,8 @@ def _end_commands_of(ti: Any) -> None:
             process.kill()
 
 
-def show_interrupt(shell: Any, kind: Any, error: Any, trace: Any) -> None:
-    """Show an interrupt; one that met Airflow between two tasks as a sentence, as within a task.
+def show_error(shell: Any, kind: Any, error: Any, trace: Any) -> None:
+    """Show what a cell raised; an interrupt between two tasks as a sentence, as one within a task.
 
     Args:
         shell: IPython's.
@@ -65,8 +65,8 @@ def show_interrupt(shell: Any, kind: Any, error: Any, trace: Any) -> None:
         trace: its traceback.
     """
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace)]
-    if any(name.startswith("airflow.") for name in modules):
+    if kind is KeyboardInterrupt and any(name.startswith("airflow.") for name in modules):
         inside.release_database(error)
-        if kind is KeyboardInterrupt:
-            error = Interrupted("Interrupted: the run was stopped.")
-    shell.showtraceback((type(error), error, trace))
+        error = Interrupted("Interrupted: the run was stopped.")
+    # As IPython shows what it shows by itself.
+    shell.showtraceback((type(error), error, trace), running_compiled_code=True)

@@ -7,7 +7,7 @@ from workshop.ground.cells import code_cells, parse_exercise, parse_slide
 from workshop.lab import Home, current
 from workshop.lab.dagcell import magic as dag_magic
 from workshop.lab.dagcell import show_todays_names
-from workshop.lab.interrupts import show_interrupt
+from workshop.lab.interrupts import show_error
 from workshop.slides.assembly import Builder
 from workshop.slides.cells import Cells
 
@@ -48,7 +48,7 @@ def _show_error(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = 
         )
     elif isinstance(error, ImportError):
         show_todays_names(error)
-    show_interrupt(shell, kind, error, trace)
+    show_error(shell, kind, error, trace)
 
 
 def catch_up(slide: int) -> None:

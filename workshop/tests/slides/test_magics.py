@@ -1,6 +1,8 @@
 """The magics and what happens around a cell, in a shell of IPython within this process."""
 
 import re
+import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,10 +116,25 @@ def test_an_interrupt_is_shown_by_the_workbook(
     def show(shell: Any, kind: Any, error: Any, trace: Any) -> None:
         shown.append(kind)
 
-    monkeypatch.setattr(magics, "show_interrupt", show)
+    monkeypatch.setattr(magics, "show_error", show)
     magics.follow(shell)
     shell.run_cell("raise KeyboardInterrupt")
     assert shown == [KeyboardInterrupt]
+
+
+def test_an_error_in_airflow_leaves_what_a_debugger_looks_at(notebook: Any) -> None:
+    notebook.run_cell("from airflow.sdk import DAG\nDAG('no blanks, please')")
+    frames = [frame for frame, _ in traceback.walk_tb(sys.last_traceback)]
+    of_airflow = [it for it in frames if it.f_globals["__name__"].startswith("airflow.")]
+    assert of_airflow and all("self" in frame.f_locals for frame in of_airflow[:1])
+
+
+def test_an_error_of_syntax_in_a_call_is_shown_with_the_way_to_it(
+    notebook: Any, capsys: Any
+) -> None:
+    notebook.run_cell("def compute():\n    exec('1 +')\ncompute()")
+    said = capsys.readouterr().out
+    assert "compute()" in said and "invalid syntax" in said
 
 
 def test_a_command_waits_until_airflow_is_warm(
