@@ -31,10 +31,10 @@ check-changed: $(READY) ## check what the changes since the last commit can affe
 check-browser: $(READY) ## drive JupyterLab in a headless Chromium as a person would
 	@$(WORKSHOP) check-browser
 
-check-executors: $(READY) ## run the notebooks with clusters, and what they rest on
+check-executors: $(READY) ## run notebooks with clusters, and what they rest on
 	@$(WORKSHOP) check-executors
 
-check-weekly: $(READY) ## run the tests that take too long for each change
+check-weekly: $(READY) ## run what takes too long for each change
 	@$(WORKSHOP) check-weekly
 
 check-examples: $(READY) ## run Airflow's example DAGs as files and as cells, and compare

@@ -257,7 +257,7 @@ class Cluster(Components):
         and this is that run.
 
         Raises:
-            Problem: the DAG is not found after a minute.
+            Problem: the DAG is not found when the time is over.
         """
         dag = self.unpause(dag_id)
         if dag["is_paused"] and dag["timetable_summary"]:
@@ -269,7 +269,7 @@ class Cluster(Components):
         """Wait until Airflow has read a DAG's file, let it run, and return what was known of it.
 
         Raises:
-            Problem: the DAG is not found after a minute.
+            Problem: the DAG is not found when the time is over.
         """
 
         def late(_: Any) -> str:
@@ -290,7 +290,7 @@ class Cluster(Components):
         """Wait until a DAG has a run, and return its newest.
 
         Raises:
-            Problem: there is none after a minute.
+            Problem: there is none when the time is over.
         """
         found = self._wait_for(
             lambda: self.get(f"dags/{dag_id}/dagRuns?order_by=-run_after&limit=1")["dag_runs"],
@@ -325,7 +325,7 @@ class Cluster(Components):
             until: the states to wait for.
 
         Raises:
-            Problem: it is in none of them after a minute.
+            Problem: it is in none of them when the time is over.
         """
         address = self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
         return wait_for(

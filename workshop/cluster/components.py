@@ -37,8 +37,6 @@ HERE = Path(__file__).parent
 SETTINGS: dict[str, dict[str, str]] = yaml.safe_load((HERE / "settings.yaml").read_text("utf-8"))
 SECONDS_TO_START = 900
 SECONDS_TO_STOP = 30
-
-
 STOPPED = "It was stopped while it started."
 
 

@@ -38,7 +38,7 @@ def wait_until_healthy(server: Components, stop: threading.Event) -> None:
         stop: ends the waiting.
 
     Raises:
-        Problem: a component ended, or three minutes went by.
+        Problem: a component ended, or the time is over.
     """
     begun, waiting = time.monotonic(), set(COMPONENTS)
 
