@@ -100,11 +100,14 @@ def worker_of(cluster: Cluster, service: str) -> psutil.Process:
         Problem: none does in time.
     """
 
+    # The stand-in gets this file at each call, and nobody else does.
+    faults = str(current()[sandbox.Sandbox].home / "faults.json")
+
     def lister() -> psutil.Process | None:
         for worker in psutil.Process(cluster.processes["scheduler"].pid).children():
             with suppress(psutil.Error):
                 for process in worker.children(recursive=True):
-                    if gcloud.__file__ in (words := process.cmdline()) and service in words:
+                    if {faults, service} <= {*process.cmdline()}:
                         return worker
         return None
 

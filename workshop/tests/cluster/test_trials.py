@@ -2,13 +2,17 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from workshop import sandbox, show
 from workshop.cluster import trials
+from workshop.cluster.keeper import alive
 from workshop.ground import Problem
 from workshop.lab import TaskLogs, load
 from workshop.lab.session import current
@@ -174,6 +178,24 @@ def test_the_cost_is_an_estimate_on_demand(lab: Any) -> None:
     sandbox.set_faults({"spanner": "denied"})
     run = dag.test(run_conf={"estimate_cost": True})
     assert show.xcoms(run).set_index("task")["value"]["estimate_cost"]["Spanner"] is None
+
+
+def test_the_worker_that_lists_a_service_is_found_and_ends(box: sandbox.Sandbox) -> None:
+    sandbox.set_faults({"compute": "slow"})
+    code = "while :; do gcloud compute instances list > /dev/null; done"
+    code = f"bash -c '{code}' & bash -c 'sleep 3600' & wait"
+    scheduler = subprocess.Popen(["bash", "-c", code])
+    cluster: Any = SimpleNamespace(processes={"scheduler": scheduler})
+    try:
+        worker = trials.worker_of(cluster, "compute")
+        assert worker.ppid() == scheduler.pid and "gcloud" in worker.cmdline()[-1]
+        trials.kill_worker(cluster, "compute")
+        psutil.wait_procs([worker], 600)
+        assert not alive(worker) and scheduler.poll() is None
+    finally:
+        for process in [*psutil.Process(scheduler.pid).children(recursive=True), scheduler]:
+            process.kill()
+        scheduler.wait()
 
 
 def test_no_such_file(lab: Any) -> None:
