@@ -55,9 +55,9 @@ def read_slides() -> tuple[Slide, ...]:
     )  # fmt: skip
 
 
-# Their cells take minutes: `make check-weekly` runs them. Every check runs the others with
-# clusters, and tests of the KubernetesExecutor and of the faults.
-WEEKLY = ("10_kubernetes_executor", "13_when_things_break")
+# Their cells take minutes: `make check-weekly` runs them. Every check runs the LocalExecutor's,
+# and tests of the KubernetesExecutor and of the faults.
+WEEKLY = ("09_celery_executor", "10_kubernetes_executor", "13_when_things_break")
 
 
 def with_clusters() -> list[str]:

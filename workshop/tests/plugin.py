@@ -83,7 +83,7 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: Any)
         names = ", ".join(name for name in talk.with_clusters() if name not in talk.WEEKLY)
         terminalreporter.write_line(f"Not run here: the cells of {names}. make check-executors.")
     if config.option.markexpr == "not weekly":
-        names = " and ".join(talk.WEEKLY)
+        names = ", ".join(talk.WEEKLY)
         terminalreporter.write_line(
             f"Not run here: the cells of {names}, the tests marked weekly. make check-weekly."
         )

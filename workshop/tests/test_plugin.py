@@ -29,7 +29,7 @@ def test_the_longest_comes_first_and_what_is_new_in_the_middle(
 
 def test_the_cells_of_some_notebooks_wait_a_week() -> None:
     marks: list[str] = []
-    for name in ("09_celery_executor", "10_kubernetes_executor"):
+    for name in ("08_local_executor", "10_kubernetes_executor"):
         path = Path(f"notebooks/{name}.ipynb")
         cell = SimpleNamespace(nodeid=f"{path}::Cell 0", path=path, add_marker=marks.append)
         plugin.pytest_collection_modifyitems([cell])

@@ -27,8 +27,8 @@ from workshop.ground.talk import read_notebooks
 SECONDS = 600_000.0  # milliseconds, as Playwright counts; the slowest notebook takes half of it
 expect.set_options(timeout=SECONDS)
 WEEKLY = pytest.mark.weekly
-# Every check opens one with a cluster and two that bring pictures of each kind.
-DAILY = ("02_concepts", "07_complex_dags", "08_local_executor")
+# Every check opens one that brings pictures of each kind.
+DAILY = ("07_complex_dags",)
 LESSONS = [row["notebook"] for row in read_notebooks()]
 # Every cell runs in nbval already. These bring what only a browser shows: pictures of each kind,
 # plots, a graph that is alive, switches. Exercises run 00 and 03 to 06 as well.

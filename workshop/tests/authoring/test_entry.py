@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +70,21 @@ def k(x: int) -> int:
     return 1
 """
 TIMED = ["name", "slide", "seconds", "silence"]  # what the rehearsal knows of a cell
-# A program that says which tests a run would have, and which switches nbval saw in each.
+# A program that says which tests a run would have, and of each whether it waits a week, and which
+# switches nbval saw in it.
 COLLECT = """
 import json, sys, pytest
 
 class Listing:
     def pytest_collection_finish(self, session):
-        found = [(item.nodeid, dict(getattr(item, "options", {}))) for item in session.items]
+        found = [
+            (item.nodeid, {"weekly": bool(item.get_closest_marker("weekly")),
+                           **getattr(item, "options", {})})
+            for item in session.items
+        ]
         print("COLLECTED" + json.dumps(found))
 
-sys.exit(pytest.main(["--collect-only", "-q", "-n0", *sys.argv[1:]], plugins=[Listing()]))
+sys.exit(pytest.main(["--collect-only", "-q", "-n0", "-m", ""], plugins=[Listing()]))
 """
 
 
@@ -91,9 +97,10 @@ def quietly(*words: object, cwd: Path = ROOT, **variables: str) -> subprocess.Co
     )  # fmt: skip
 
 
-def collected(*words: object) -> dict[str, dict[str, bool]]:
-    """Return what a run of pytest has, clusters too, and nbval's options of cells."""
-    done = quietly(sys.executable, "-c", COLLECT, *words, WORKSHOP_EXECUTORS="1")
+@cache
+def collected() -> dict[str, dict[str, bool]]:
+    """Return all that pytest finds, clusters too, and what is said of each, as `COLLECT` does."""
+    done = quietly(sys.executable, "-c", COLLECT, WORKSHOP_EXECUTORS="1")
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, dict[str, bool]] = dict(
         json.loads(done.stdout.split("COLLECTED")[1].split("\n")[0])
@@ -102,7 +109,7 @@ def collected(*words: object) -> dict[str, dict[str, bool]]:
 
 
 def test_every_code_cell_is_collected_and_none_is_skipped() -> None:
-    found = collected("-m", "")
+    found = collected()
     cells = {node: options for node, options in found.items() if ".ipynb::Cell " in node}
     assert set(cells) == {
         f"notebooks/{path.name}::Cell {number}"
@@ -124,23 +131,31 @@ def test_every_code_cell_is_collected_and_none_is_skipped() -> None:
 # Of these files some tests wait for `make check-weekly`: each kind still has one in every check.
 # (So do some of cluster/executors.py, which imports what is not here yet.)
 WEEKLY = {
+    "authoring/test_mutations.py",
+    "authoring/test_recording.py",
+    "authoring/test_server.py",
     "authoring/test_worlds.py",
     "cluster/test_trials.py",
     "exercises/test_judges.py",
+    "kernels/test_kernels.py",
     "lab/test_examples.py",
+    "lab/test_inside.py",
+    "lab/test_surroundings.py",
     "sandbox/test_isolation.py",
     "sandbox/test_real_gcloud.py",
+    "slides/test_steps.py",
+    "slides/test_workcopy.py",
 }
 
 
 def test_what_waits_a_week_is_in_these_files_alone() -> None:
-    weekly = set(collected("-m", "weekly"))
-    each_time = set(collected())
-    assert weekly and not weekly & each_time
+    weekly = {node for node, said in collected().items() if said["weekly"]}
+    each_time = set(collected()) - weekly
+    assert PROJECT["tool"]["pytest"]["ini_options"]["addopts"][:2] == ["-m", "not weekly"]
     cells = {node for node in weekly if ".ipynb::Cell " in node}
     assert cells == {
         f"notebooks/{name}.ipynb::Cell {number}"
-        for name in ("10_kubernetes_executor", "13_when_things_break")
+        for name in ("09_celery_executor", "10_kubernetes_executor", "13_when_things_break")
         for number in range(len(code_of(read(NOTEBOOKS / f"{name}.ipynb"))))
     }
     files = {node.partition("::")[0] for node in weekly - cells}

@@ -522,6 +522,7 @@ def change(path: Path, **first: Any) -> None:
     nbformat.write(notebook, path)
 
 
+@pytest.mark.weekly
 def test_nbval_sees_what_changed_and_what_unexpectedly_fails_or_passes(tmp_path: Path) -> None:
     """With the project's own settings; bytes of a picture are the machine's, and may differ."""
     said, drawn = "as stored\n", "edges\n  a -> b"

@@ -177,6 +177,7 @@ def test_the_command_records_what_is_named_and_says_what_it_did(
     assert asked[2:] == [("04_slack", True)]
 
 
+@pytest.mark.weekly
 def test_what_one_run_measured_stays_together(path: Path) -> None:
     tagged = {"tags": [MEASURED]}
     write(path, new_code_cell(SECONDS, metadata=tagged), new_code_cell(PLOT), new_code_cell("1"))

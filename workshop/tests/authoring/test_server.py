@@ -101,6 +101,7 @@ def listening(tree: list[Any]) -> set[tuple[str, int]]:
     return {(e.laddr.ip, e.laddr.port) for e in found if e.status == psutil.CONN_LISTEN}
 
 
+@pytest.mark.weekly
 def test_it_runs_gcp_spy_as_recorded_and_ends(running: Running) -> None:
     homes, before = set(BUILD.glob("airflow-*/")), listening(running.tree())
     running.read_until("are paused")

@@ -27,7 +27,7 @@ SEVERAL = [
     "tidy", "once", "fifth", "count", "project", "day", "returns", "pipefail", "sensor", "expand",
     "could_be_read", "red", "testable", "catches",
 ]  # fmt: skip
-# Of these each answer is a run or more: in every check three of each are tried.
+# Of these each answer is a run or more: in every check one right and one wrong are tried.
 LONG = {*SEVERAL, "predict"} - {"could_be_read", "weekdays"}
 Judged = Callable[..., Verdict]
 
@@ -55,8 +55,7 @@ def rows(right: bool) -> Iterator[Any]:
     """Yield the answers of the table; the long ones but for the first are for once a week."""
     for name, answers in TABLE.items():
         for number, row in enumerate(answers.right if right else answers.wrong):
-            weekly = name in LONG and number > (0 if right else 1)
-            marks = [pytest.mark.weekly] if weekly else []
+            marks = [pytest.mark.weekly] if name in LONG and number > 0 else []
             row = (row,) if right else row
             yield pytest.param(name, *row, marks=marks, id=f"{name}-{number}")
 
@@ -154,6 +153,7 @@ def test_a_judge_that_rejects_all_is_seen(judged: Judged, monkeypatch: Any, name
         test_a_right_answer_is_right(judged, name, TABLE[name].right[0])
 
 
+@pytest.mark.weekly
 @pytest.mark.parametrize("name", SEVERAL)
 def test_a_judge_that_looks_at_one_world_is_seen(
     judged: Judged, monkeypatch: Any, name: str
@@ -194,6 +194,7 @@ def test_what_is_no_dag_is_said(builder: Builder, name: str) -> None:
     assert check(name, 3).sentence.startswith("Hand over the DAG, not a int")
 
 
+@pytest.mark.weekly
 def test_a_judge_leaves_the_learner_s_dag_as_it_was(judged: Judged, builder: Builder) -> None:
     for name in ("testable", "tidy"):
         names: dict[str, Any] = {}

@@ -215,6 +215,7 @@ def test_all_ends_with_a_killed_owner(tmp_path: Path) -> None:
     assert not Path(folder).exists()
 
 
+@pytest.mark.weekly
 def test_a_killed_warm_process_is_followed_by_another_and_its_kernels_live_on(
     tmp_path: Path,
 ) -> None:

@@ -205,6 +205,7 @@ inside._ask = fail_once
 """
 
 
+@pytest.mark.weekly
 @pytest.mark.parametrize("change", [OLDER, SILENT], ids=["an older server", "built by half"])
 def test_where_airflow_has_changed_the_api_is_built_its_own_way(
     change: str, tmp_path: Path

@@ -321,6 +321,7 @@ def test_two_notebooks_at_once_have_two_airflows(tmp_path: Path) -> None:
     assert runs == ["success 4\n", "success 1\n"]
 
 
+@pytest.mark.weekly
 def test_ten_kernels_at_once_in_several_time_zones(tmp_path: Path) -> None:
     zones = ("UTC", "Pacific/Auckland", "America/St_Johns")
     kernels = [Kernel(tmp_path, TZ=zones[number % len(zones)]) for number in range(10)]

@@ -64,6 +64,7 @@ def test_each_step_is_in_the_usual_style(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.weekly
 def test_each_step_runs(lab: Any, monkeypatch: Any) -> None:
     names: dict[str, Any] = {}
     builder = Builder(names)
