@@ -30,6 +30,12 @@ with DAG("fruit") as fruit:
 """
 
 
+@pytest.fixture(autouse=True)
+def no_file_of_the_same_name(lab: Any) -> None:
+    """Remove what another test wrote: a run reads the folder, and stores a second DAG `fruit`."""
+    (lab.dags / "fruit.py").unlink(missing_ok=True)
+
+
 def source_of(dag: Any) -> str:
     from airflow.models.dagcode import DagCode
 
