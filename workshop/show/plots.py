@@ -110,17 +110,23 @@ def _has_more(plot: Any, told: list[Series]) -> bool:
 def _bars(plot: Any, bars: Any) -> Series:
     """Return the bars of one name."""
     if bars.orientation == "horizontal":
-        axis = plot.yaxis
+        axis, along = plot.yaxis, plot.xaxis
         sizes = [(bar.get_y(), bar.get_height(), bar.get_width()) for bar in bars]
+        begins = [bar.get_x() for bar in bars]
     else:
-        axis = plot.xaxis
+        axis, along = plot.xaxis, plot.yaxis
         sizes = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in bars]
+        begins = [bar.get_y() for bar in bars]
     middles = [begin + wide / 2 for begin, wide, _ in sizes]
     names = _names_at(axis, middles)
     touch = all(math.isclose(a + wide, b) for (a, wide, _), (b, _, _) in pairwise(sizes))
     if len(sizes) > 1 and touch and names == [_number(at) for at in middles]:  # a histogram
         names = [f"{_number(begin)} to {_number(begin + wide)}" for begin, wide, _ in sizes]
-    return Series(_label(bars), names, [_number(length) for _, _, length in sizes])
+    values = [_number(length) for _, _, length in sizes]
+    if days := _days(along, begins):
+        ends = [begin + length for begin, (_, _, length) in zip(begins, sizes, strict=True)]
+        values = [f"{day} to {end}" for day, end in zip(days, _days(along, ends), strict=True)]
+    return Series(_label(bars), names, values)
 
 
 def _line(plot: Any, line: Any) -> Series:
@@ -128,10 +134,13 @@ def _line(plot: Any, line: Any) -> Series:
     values: Any = np.ma.filled(np.ma.asarray(line.get_ydata(orig=False), dtype=float), np.nan)
     if len(values) <= MOST_POINTS:
         names = _names_at(plot.xaxis, line.get_xdata(orig=False))
-        return Series(_label(line), names, [_number(value) for value in values])
+        numbers = [_number(value) for value in values]
+        return Series(_label(line), names, _days(plot.yaxis, values) or numbers)
     there = values[~np.isnan(values)]
-    between = f"between {_number(there.min())} and {_number(there.max())}" if len(there) else ""
-    return Series(_label(line), [f"{len(values)} points"], [between or _number(math.nan)])
+    ends = [there.min(), there.max()] if len(there) else []
+    between = " and ".join(_days(plot.yaxis, ends) or [_number(end) for end in ends])
+    value = f"between {between}" if between else _number(math.nan)
+    return Series(_label(line), [f"{len(values)} points"], [value])
 
 
 def _shares(wedges: list[Any]) -> tuple[list[str], list[str]]:
@@ -141,18 +150,27 @@ def _shares(wedges: list[Any]) -> tuple[list[str], list[str]]:
     return names, [f"{round(100 * share, 1):g} %" for share in shares]
 
 
-def _names_at(axis: Any, places: Any) -> list[str]:
-    """Return the names of places on an axis: what is written there, else its day or its number."""
+def _days(axis: Any, places: Any) -> list[str]:
+    """Return the days, or what its steps are, of places on an axis; nothing where it has none."""
     from matplotlib import dates
-    from matplotlib.category import StrCategoryLocator
-    from matplotlib.ticker import FixedLocator
 
     frequency = getattr(axis.get_major_locator(), "freq", None)
     if frequency:  # pandas counts in days, or what the steps of its table are
         return [str(pd.Period(ordinal=round(at), freq=frequency)) for at in places]
-    if "Date" in type(axis.get_converter()).__name__:
-        times = [pd.Timestamp(dates.num2date(at)) for at in places]
-        return [f"{time:%Y-%m-%d %H:%M}".removesuffix(" 00:00") for time in times]
+    if "Date" not in type(axis.get_converter()).__name__:
+        return []
+    times = [None if math.isnan(at) else pd.Timestamp(dates.num2date(at)) for at in places]
+    texts = [_number(math.nan) if time is None else f"{time:%Y-%m-%d %H:%M}" for time in times]
+    return [text.removesuffix(" 00:00") for text in texts]
+
+
+def _names_at(axis: Any, places: Any) -> list[str]:
+    """Return the names of places on an axis: what is written there, else its day or its number."""
+    from matplotlib.category import StrCategoryLocator
+    from matplotlib.ticker import FixedLocator
+
+    if days := _days(axis, places):
+        return days
     written: dict[float, str] = {}
     if isinstance(axis.get_major_locator(), FixedLocator | StrCategoryLocator):
         ticks = axis.get_majorticklocs()

@@ -92,6 +92,27 @@ def test_days_are_named_as_days(pyplot: Any) -> None:
     assert told(pd.Series([1, 2, 3], index=hour).plot())[1] == "  2018-12-01 06:30: 2"
 
 
+def test_a_value_that_is_a_day_is_told_as_a_day(pyplot: Any) -> None:
+    seen = pd.DatetimeIndex([DAYS[1], pd.NaT, pd.Timestamp("2018-12-03 09:05")])
+    rows = ["  1: 2018-12-02", "  2: no value", "  3: 2018-12-03 09:05"]
+    assert told(pyplot.plot([1, 2, 3], seen)) == rows
+    pyplot.close("all")
+    long = pd.date_range("2018-12-01", periods=MOST_POINTS + 1)
+    points = f"  {MOST_POINTS + 1} points"
+    assert told(pyplot.plot(range(len(long)), long)) == [
+        f"{points}: between 2018-12-01 and 2018-12-21"
+    ]
+
+
+@pytest.mark.parametrize("draw", ["bar", "barh"])
+def test_a_bar_between_two_days_is_told_by_both(pyplot: Any, draw: str) -> None:
+    begins = {"left" if draw == "barh" else "bottom": DAYS}
+    getattr(pyplot, draw)(["sql", "spanner"], [pd.Timedelta("36h"), pd.Timedelta("1D")], **begins)
+    assert told(pyplot.gca()) == [
+        "  sql: 2018-12-01 to 2018-12-02 12:00", "  spanner: 2018-12-02 to 2018-12-03",
+    ]  # fmt: skip
+
+
 def test_the_points_of_lines_are_told(pyplot: Any) -> None:
     assert told(pyplot.plot([1, 2], [4, 5])) == ["  1: 4", "  2: 5"]
     pyplot.close("all")
