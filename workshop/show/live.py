@@ -26,6 +26,7 @@ from workshop.show.tables import xcoms
 LAST_LINES = 12
 LONGEST = 400  # characters of a log line or an XCom that travel to the browser
 FOLDER = Path(__file__).parent
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")  # State.finished of Airflow
 
 
 class Stored:
@@ -134,15 +135,18 @@ class RunBar:
     def __init__(self, dag: Any, progress: Progress, patience: float) -> None:
         self.dag = dag
         self.waits = ""
-        self._ended = 0
+        self._states: list[str | None] = []  # of all task instances of the run
         self._over = threading.Event()
         # In a thread: a task that takes long changes nothing meanwhile.
         self._thread = threading.Thread(target=self._run, args=(progress, patience), daemon=True)
         self._thread.start()
 
     def changed(self, ti: Any, state: str) -> None:
-        """Take a change of a task: count it when the task has ended."""
-        self._ended += state in ("success", "failed", "skipped")
+        """Take a change of a task, and what the run knows of those that will never run."""
+        self._states = [
+            state if (row.task, row.map_index) == (ti.task_id, ti.map_index) else row.state
+            for row in inside.task_instances(ti).itertuples()
+        ]
         self.waits = f"'{ti.task_id}' waits for its trigger" if state == "deferred" else ""
 
     def end(self) -> None:
@@ -155,12 +159,13 @@ class RunBar:
         with progress:
             while not self._over.wait(pause):
                 pause = min(pause, SECONDS_A_STEP)
-                total = max(len(self.dag.tasks), self._ended)  # mapped tasks have many instances
+                ended = sum(state in ENDED for state in self._states)
+                total = len(self._states) or len(self.dag.tasks)  # a mapped one has many instances
                 text = (
-                    f"{self.dag.dag_id}: {self._ended} of {total} tasks have ended, "
+                    f"{self.dag.dag_id}: {ended} of {total} tasks have ended, "
                     f"{time.monotonic() - begun:.0f} s\n{self.waits}"
                 )
-                progress.show(text.rstrip(), self._ended, total)
+                progress.show(text.rstrip(), ended, total)
 
 
 class Graphs:

@@ -47,15 +47,16 @@ class Progress:
         self._draw(bar + "<br>".join(map(html.escape, text.splitlines())))
 
     def _draw(self, markup: str) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         if markup == self._shown or not self.is_seen():
             return
         self._shown = markup
+        data = {"text/html": markup} if markup else {}  # JupyterLab keeps a line for empty HTML
         if self._handle:
-            self._handle.update(HTML(markup))
+            self._handle.update(data, raw=True)
         else:
-            self._handle = display(HTML(markup), display_id=True)
+            self._handle = display(data, raw=True, display_id=True)
 
     def __enter__(self) -> Self:
         return self

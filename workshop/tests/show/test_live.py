@@ -209,18 +209,54 @@ def test_a_short_run_shows_no_bar(whole: Any, bar: Any) -> None:
     assert shown == []
 
 
-def test_a_task_that_only_runs_has_not_ended_and_one_that_failed_or_was_skipped_has() -> None:
+def wait_for(text: str, shown: list[str]) -> None:
+    """Wait until a bar shows a text."""
+    end = time.monotonic() + 600
+    while not (shown and re.fullmatch(text, shown[-1])):
+        assert time.monotonic() < end, shown[-1:]
+        time.sleep(0.01)
+
+
+def test_a_bar_counts_what_never_runs_and_each_instance_of_a_mapped_task(bar: Any) -> None:
+    from airflow.sdk import DAG, task
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    shown = bar(0.01)
+    with DAG("never") as dag:
+
+        @task
+        def does(what: Any) -> None:
+            if what:
+                raise what
+
+        @task(trigger_rule="all_done")
+        def last() -> None:
+            wait_for(r"7 of 8: never: 7 of 8 tasks have ended, \d+ s", shown)
+
+        failed = does.override(task_id="fails")(ValueError()) >> does.override(task_id="f")(None)
+        skipped = does.override(task_id="skips")(AirflowSkipException()) >> does.override(
+            task_id="s"
+        )(None)
+        [failed, skipped, does.expand(what=[None, None, None])] >> last()
+    assert show.states(dag.test()) == {
+        "does": "success", "f": "upstream_failed", "fails": "failed", "last": "success",
+        "s": "skipped", "skips": "skipped",
+    }  # fmt: skip
+
+
+def test_what_ends_in_airflow_has_ended_for_a_bar() -> None:
+    from airflow.utils.state import State
+
+    assert {state.value for state in State.finished} == set(live.ENDED)
+
+
+def test_a_bar_says_that_a_task_waits_for_its_trigger(lab: Any) -> None:
     texts: list[str] = []
     bar = RunBar(SimpleNamespace(dag_id="d", tasks=["a", "b", "c"]), Shown(texts), 0.01)
-    for ended, state in enumerate(["running", "success", "deferred", "failed", "skipped"]):
-        bar.changed(SimpleNamespace(task_id="a"), state)
-        counted = ended - (ended > 1)
-        last = rf"{counted} of 3: d: {counted} of 3 tasks have ended, \d+ s"
-        last += r"\n'a' waits for its trigger" if state == "deferred" else ""
-        end = time.monotonic() + 600
-        while not (texts and re.fullmatch(last, texts[-1])):
-            assert time.monotonic() < end, texts[-1:]
-            time.sleep(0.01)
+    for state, waits in [("running", ""), ("deferred", r"\n'a' waits for its trigger"),
+                         ("running", "")]:  # fmt: skip
+        bar.changed(SimpleNamespace(dag_id="d", run_id="r", task_id="a", map_index=-1), state)
+        wait_for(rf"0 of 3: d: 0 of 3 tasks have ended, \d+ s{waits}", texts)
     bar.end()
     assert not bar._thread.is_alive()
 

@@ -22,7 +22,12 @@ def seen(monkeypatch: Any) -> Any:
 
 
 def shown(captured: Any) -> list[str]:
-    return [output.data["text/html"] for output in captured.outputs]
+    """Return what one output showed, one after the other; its end leaves nothing in it."""
+    *before, last = captured.outputs or [None]
+    assert not last or last.data == {}
+    assert len({output.transient["display_id"] for output in captured.outputs}) <= 1
+    assert [output.update for output in before] == [False, True, True][: len(before)]
+    return [output.data["text/html"] for output in before]
 
 
 def test_a_text_and_a_bar_are_shown_and_go(seen: Any) -> None:
@@ -33,8 +38,13 @@ def test_a_text_and_a_bar_are_shown_and_go(seen: Any) -> None:
     assert shown(captured) == [
         "two &lt;lines&gt;<br>of text",
         '<progress max="4" value="2"></progress> half',
-        "",
     ]
+
+
+def test_a_block_that_shows_nothing_leaves_nothing(seen: Any) -> None:
+    with capture_output() as captured, Progress():
+        pass
+    assert captured.outputs == []
 
 
 def test_nothing_is_shown_where_nobody_looks(seen: Any, monkeypatch: Any) -> None:
@@ -58,15 +68,17 @@ def test_the_start_of_airflow_has_a_bar(seen: Any, monkeypatch: Any) -> None:
     with capture_output() as captured:
         wait_for_airflow(warm)
     bar = '<progress max="5.0" value="{}"></progress> Airflow starts, once a notebook'
-    assert shown(captured) == [*map(bar.format, [1.0, 3, 5.0]), ""]
+    assert shown(captured) == [*map(bar.format, [1.0, 3, 5.0])]
 
 
 def test_an_interrupt_meanwhile_says_that_airflow_goes_on(seen: Any, monkeypatch: Any) -> None:
     def interrupted(seconds: float) -> bool:
+        assert 0 < seconds < 1, "the bar moves"
         raise KeyboardInterrupt
 
     warm = threading.Event()
     monkeypatch.setattr(warm, "wait", interrupted)
     with pytest.raises(Problem) as raised:
         wait_for_airflow(warm)
+    assert raised.value.__suppress_context__
     assert str(raised.value) == "Interrupted; Airflow goes on starting. Run the cell again."
