@@ -303,20 +303,34 @@ def test_a_run_that_would_never_end_ends_with_a_sentence(lab: Any) -> None:
         names["chained"].test(logical_date=days[1])
 
 
-def test_a_person_s_answer_is_waited_for_in_words(lab: Any, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    ("source", "waits", "time_ends_it"),
+    [
+        (
+            "from airflow.providers.standard.operators.hitl import ApprovalOperator\n"
+            "with DAG('asks') as asks:\n    ApprovalOperator(task_id='ok', subject='Shall we?')\n",
+            "'ok' waits for a person, who answers in Airflow's UI",
+            False,
+        ),
+        (
+            "from datetime import timedelta\n"
+            "with DAG('asks') as asks:\n"
+            "    @task(retries=1, retry_delay=timedelta(days=400))\n"
+            "    def ok():\n        raise ValueError\n    ok()\n",
+            "'ok' waits. Task is not ready for retry yet",
+            True,
+        ),
+    ],
+)
+def test_what_a_run_waits_for_is_told_and_whether_time_ends_it(
+    lab: Any, source: str, waits: str, time_ends_it: bool
+) -> None:
     names: dict[str, Any] = {}
-    dagcell.write(
-        "asks",
-        "from airflow.providers.standard.operators.hitl import ApprovalOperator\n"
-        "from airflow.sdk import DAG\n"
-        "with DAG('asks') as asks:\n    ApprovalOperator(task_id='ok', subject='Shall we?')\n",
-        names,
-    )
-    told: list[str] = []
+    dagcell.write("asks", f"from airflow.sdk import DAG, task\n{source}", names)
+    told: list[tuple[str, bool]] = []
 
     def stop(what: str, ends: bool) -> None:
-        told.append(what)
-        assert not ends
+        told.append((what, ends))
         raise Problem("enough")
 
     current()[Runs].waits.insert(0, stop)
@@ -325,7 +339,8 @@ def test_a_person_s_answer_is_waited_for_in_words(lab: Any, capsys: Any) -> None
             names["asks"].test()
     finally:
         current()[Runs].waits.remove(stop)
-    assert told == ["'ok' waits for a person, who answers in Airflow's UI"]
+    ((what, ends),) = told
+    assert what.startswith(waits) and ends is time_ends_it
 
 
 def test_a_mapped_task_tries_again_at_once(lab: Any) -> None:

@@ -76,7 +76,7 @@ def test_a_dag_file_of_the_workbook_is_taken_by_its_name(lab: Any) -> None:
     assert str(raised.value).startswith("There is no DAG file 'gcp_psy', only gcp_spy, gcp_spy_")
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.9, -5.0])
+@pytest.mark.parametrize("seconds", [0.0, 0.9, -5.0, -10.0])
 def test_a_file_that_is_written_again_at_once_has_a_new_time(lab: Any, seconds: float) -> None:
     """Python's cache of compiled files compares whole seconds."""
     dagcell.write("hello", SOURCE, {})
@@ -96,6 +96,34 @@ def test_an_error_is_shown_at_the_cell_s_line(lab: Any) -> None:
         "in line 7 of this cell: greet >> nobody",
         "broken.py stays as it was.",
     ]
+
+
+def test_an_error_in_a_part_is_shown_at_the_line_of_its_cell(lab: Any, tmp_path: Path) -> None:
+    text = dagcell.DagText("zero = 0\n\nfirst = 1\nnobody / zero\n", {"zulu": 1, "alpha": 3})
+    for now, cell in [("alpha", "this cell"), ("zulu", "the part alpha")]:
+        with pytest.raises(NameError) as raised:
+            dagcell.execute(text, tmp_path / "parts.py", now, lambda name: f"Who makes {name}?")
+        assert raised.value._render_traceback_() == [  # type: ignore[attr-defined]
+            "NameError: name 'nobody' is not defined",
+            f"in line 3 of {cell}: nobody / zero",
+            "Who makes nobody?",
+            "parts.py stays as it was.",
+        ]
+
+
+def test_an_interrupt_of_a_file_is_one_sentence_and_the_file_stays(lab: Any) -> None:
+    dagcell.write("hello", SOURCE, {})
+    with pytest.raises(Problem) as raised:
+        dagcell.write("hello", f"{SOURCE}raise KeyboardInterrupt\n", {})
+    assert str(raised.value) == "Interrupted; hello.py stays as it was."
+    assert (lab.dags / "hello.py").read_text() == SOURCE
+
+
+def test_a_file_that_ends_early_ends_and_stays_as_it_was(lab: Any) -> None:
+    (lab.dags / "early.py").unlink(missing_ok=True)
+    with pytest.raises(SystemExit):
+        dagcell.write("early", f"{SOURCE}raise SystemExit\n", {})
+    assert not (lab.dags / "early.py").exists()
 
 
 @pytest.mark.parametrize("line", ["", "two words", "1st", "../up", "Upper"])

@@ -109,9 +109,10 @@ def test_a_few_words_of_states_are_not_cut(lab: Any) -> None:
 def test_a_graph_of_one_s_own(lab: Any) -> None:
     graph = graphviz.Digraph()
     graph.edge("running", "success", label="3 times")
+    graph.edge("success", "end")
     picture = show.draw(graph)
-    assert repr(picture) == 'running -> success [label="3 times"]'
-    assert picture.alt == 'Graph: running -> success [label="3 times"]'
+    assert repr(picture) == 'running -> success [label="3 times"]\nsuccess -> end'
+    assert picture.alt == 'Graph: running -> success [label="3 times"]; success -> end'
     assert f'stroke="{STATE_COLORS["success"]}"' in drawn_node(picture, "success")
     assert STATE_COLORS["success"] in picture.svg and "3 times" in picture.svg
 
