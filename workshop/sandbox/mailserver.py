@@ -76,8 +76,8 @@ class MailServer:
         logging.getLogger("mail.log").setLevel(logging.WARNING)  # else it talks into tasks' logs
         loop = asyncio.new_event_loop()
         # A thread of our own: aiosmtpd's controllers want one that keeps the kernel from ending.
-        threading.Thread(target=loop.run_forever, name="mail", daemon=True).start()
-        served = loop.create_server(lambda: SMTP(self, loop=loop), "127.0.0.1", 0)
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        served = loop.create_server(lambda: SMTP(self), "127.0.0.1", 0)
         server = asyncio.run_coroutine_threadsafe(served, loop).result(timeout=600)
         self._port: int = server.sockets[0].getsockname()[1]
 

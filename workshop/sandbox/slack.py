@@ -114,35 +114,33 @@ class Slack:
             self._listen(self._server.server_port)
 
     def _listen(self, port: int) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._server.daemon_threads = True
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, self))
         serve = partial(self._server.serve_forever, poll_interval=0.05)
-        threading.Thread(target=serve, name="slack", daemon=True).start()
+        threading.Thread(target=serve, daemon=True).start()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        slack = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = self.headers.get("Content-Length", "")
-                body = self.rfile.read(int(length) if re.fullmatch("[0-9]{1,8}", length) else 0)
-                kind = self.headers.get("Content-Type", "")
-                status, answer = slack.take(self.path, kind, body)
-                if status == NO_STATUS:
-                    time.sleep(SILENT_SECONDS)
-                    self.close_connection = True
-                    return
-                self.send_response(status)
-                if status == 429:
-                    self.send_header("Retry-After", str(RETRY_AFTER))
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer.encode())
+class _Handler(BaseHTTPRequestHandler):
+    def __init__(self, slack: Slack, *request: Any) -> None:
+        self._slack = slack
+        super().__init__(*request)  # answers it
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing: the webhook's secret is in the path."""
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        body = self.rfile.read(int(length) if re.fullmatch("[0-9]{1,8}", length) else 0)
+        kind = self.headers.get("Content-Type", "")
+        status, answer = self._slack.take(self.path, kind, body)
+        if status == NO_STATUS:
+            time.sleep(SILENT_SECONDS)
+            return
+        self.send_response(status)
+        if status == 429:
+            self.send_header("Retry-After", str(RETRY_AFTER))
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer.encode())
 
-        return Handler
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: the webhook's secret is in the path."""
 
 
 def without_webhook(message: str) -> str:

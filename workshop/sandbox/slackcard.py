@@ -191,9 +191,8 @@ def _piece(piece: dict[str, Any]) -> str:
 def _attachment(it: dict[str, Any]) -> str:
     """Return an attachment: a text above, and the rest beside a bar in its colour."""
     seen = {key: _plain(it.get(key, "")) for key in ("author_name", "title", "footer")}
-    for name in ("author", "title"):
-        key = "author_name" if name == "author" else name
-        seen[key] = _link(str(it.get(f"{name}_link", "")), str(it.get(key, ""))) or seen[key]
+    for key, link in (("author_name", "author_link"), ("title", "title_link")):
+        seen[key] = _link(str(it.get(link, "")), str(it.get(key, ""))) or seen[key]
     fields = (_field(field) for field in it.get("fields", []))
     drawn = {"pretext", "author_name", "author_link", "title", "title_link", "text", "fields"}
     rest = sorted(set(it) - drawn - UNSEEN - {"footer", "blocks"})

@@ -1,6 +1,7 @@
 """What arrived: as plain data, and as pictures in which nothing foreign runs."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -77,6 +78,9 @@ def test_a_message_of_a_strange_shape_is_shown_all_the_same(lab: Any) -> None:
         ("<mailto:ops@example.org>", 'href="mailto:ops@example.org"', "ops@example.org"),
         ("<javascript:alert(1)|no>", "&lt;javascript:alert(1)|no&gt;", "<javascript:alert(1)|no>"),
         ("<!here> <@U7> <#C3|ops> <!date^1^{date}|then>", "@here</span>", "@here @U7 ops then"),
+        ("<!here> <@U7> <#C3>", ">#C3</span>", "@here @U7 #C3"),
+        ("on <!date^1^{date}|Friday>", ">on Friday</div>", "on Friday"),
+        ("<!date^1^{date}>", ">!date^1^{date}</div>", "!date^1^{date}"),
         ("<|>", "&lt;|&gt;", "<|>"),
         ("> said\nanswered", "said</blockquote>answered", "said\n\nanswered"),
         ("```if x:\n  y```", "if x:\n  y</pre>", "if x:\n  y"),
@@ -98,6 +102,10 @@ def _rich(kind: str, *pieces: Any, **more: Any) -> dict[str, Any]:
     return {"type": "rich_text", "elements": [{"type": kind, "elements": [*pieces], **more}]}
 
 
+def _button(text: str) -> dict[str, Any]:
+    return {"type": "button", "text": _plain(text)}
+
+
 BOLD = {"type": "text", "text": "heavy", "style": {"bold": True}}
 ITEM = {"type": "rich_text_section", "elements": [BOLD]}
 STYLED = [
@@ -115,10 +123,17 @@ PICTURE = {"type": "image", "image_url": "https://example.org/p.png", "alt_text"
         ({"type": "context", "elements": [PICTURE, _plain("now")]}, "12px", "[image: a plot] now"),
         ({**PICTURE, "title": _plain("Costs")}, "Costs", "Costs\n[image: a plot]"),
         (
-            {"type": "actions", "elements": [{"type": "button", "text": _plain("Stop it")}]},
+            {"type": "actions", "elements": [_button("Stop it"), _button("Go on")]},
             '<button type="button" disabled',
-            "Stop it",
+            "Stop it Go on",
         ),
+        ({"type": "section", "text": _plain("a\nb"), "accessory": _button("Open")},
+         '>a<br>b</div><div style="margin:4px 0"><button type="button" disabled', "a\nb\nOpen"),
+        ({"type": "context", "elements": [{"type": "mrkdwn", "text": "*bold*"}]}, "<b>bold</b>",
+         "bold"),
+        ({"type": "divider"}, "<hr>", ""),
+        ({"type": "rich_text", "elements": [ITEM, ITEM]},
+         '<div style="margin:4px 0"><b>heavy</b></div><div style="margin:4px 0">', "heavy\nheavy"),
         ({"type": "actions", "elements": [{"type": "timepicker"}]}, "[timepicker]", "[timepicker]"),
         (_rich("rich_text_section", BOLD), "<b>heavy</b>", "heavy"),
         (_rich("rich_text_section", {"type": "link", "url": "https://a.example", "text": "there"}),
@@ -178,5 +193,31 @@ def test_an_attachment_is_shown_with_all_its_parts(lab: Any) -> None:
     assert message.text.splitlines() == [
         "before", "Ada", "Title & more", "words", "zone:", "`eu`", note, "project spy", "in short",
     ]  # fmt: skip
-    assert '<a href="https://example.org"' in message._repr_html_()
     assert "solid #12ab34" in message._repr_html_()
+
+
+@pytest.mark.parametrize(("part", "key"), [("author_name", "author_link"), ("title", "title_link")])
+def test_the_link_of_an_attachment_s_part_is_that_part_s(lab: Any, part: str, key: str) -> None:
+    sandbox.enter("talk")
+    whole = {"author_name": "Ada", "title": "Costs", key: "https://example.org"}
+    assert post(json.dumps({"attachments": [whole]})) == (200, "ok")
+    shown = sandbox.slack_message()._repr_html_()
+    assert shown.count("<a href") == 1
+    assert re.search(f'<a href="https://example.org"[^>]*>{whole[part]}</a>', shown)
+
+
+@pytest.mark.parametrize(
+    ("field", "markup", "words"),
+    [
+        ({"title": "disk"}, "</span></b><br></div>", "disk:"),
+        ({"value": "20"}, "<b></b><br>20</div>", "20"),
+        ({}, "<b></b><br></div>", ""),
+    ],
+)
+def test_a_field_needs_no_title_and_no_value(lab: Any, field: Any, markup: str, words: str) -> None:
+    sandbox.enter("talk")
+    assert post(json.dumps({"attachments": [{"fields": [field]}]})) == (200, "ok")
+    message = sandbox.slack_message()
+    assert markup in message._repr_html_()
+    assert ("display:none" in message._repr_html_()) == ("title" in field)
+    assert message.text == words

@@ -1,6 +1,7 @@
 """The mail server, and how a mail is shown."""
 
 import email.policy
+import logging
 import os
 import re
 import smtplib
@@ -37,7 +38,8 @@ def test_the_mail_server_takes_a_mail(lab: Any) -> None:
     got = send(letter("<b>Cloud SQL</b>:<br>gęś<br>"))
     assert (got.sender, got.recipients) == ("a@example.com", ("b@example.com",))
     assert (got.subject, got.html) == ("Żółw", "<b>Cloud SQL</b>:<br>gęś<br>")
-    assert repr(got).splitlines()[-2:] == ["Cloud SQL:", "gęś"]
+    people = "from a@example.com to b@example.com"
+    assert repr(got) == f"Mail {people}\nŻółw\n\nCloud SQL:\ngęś"
 
 
 def test_each_mail_server_keeps_its_own() -> None:
@@ -47,6 +49,14 @@ def test_each_mail_server_keeps_its_own() -> None:
         server.sendmail("a@example.com", "b@example.com", "Subject: mine\n\nwords")
     assert [(it.subject, it.text) for it in one.mails] == [("mine", "words")]
     assert other.mails == [] and other.fault is None
+
+
+def test_the_mail_server_says_only_in_a_task_s_log_what_is_wrong() -> None:
+    log = logging.getLogger("mail.log")
+    log.setLevel(logging.INFO)
+    sandbox.MailServer()
+    assert not log.isEnabledFor(logging.INFO)
+    assert log.isEnabledFor(logging.WARNING)
 
 
 def test_a_mail_is_shown_as_html(lab: Any) -> None:

@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import re
 import sys
+import threading
 import urllib.parse
 from typing import Any
 
@@ -18,16 +20,18 @@ from workshop.tests.sandbox.tools import post, webhook
 def test_slack_takes_messages(lab: Any) -> None:
     sandbox.enter("talk")
     assert post(json.dumps({"text": "hello"})) == (200, "ok")
-    assert post(json.dumps({"attachments": [{"text": "a"}]})) == (200, "ok")
+    assert post(json.dumps({"attachments": [{"text": "a"}] * 100})) == (200, "ok")
     form = urllib.parse.urlencode({"payload": json.dumps({"text": "form"})})
     assert post(form, kind="application/x-www-form-urlencoded") == (200, "ok")
     assert sandbox.slack_message().text == "form"
     assert list(sandbox.arrived()["title"]) == ["hello", "a", "form"]
+    assert "answered 200 ok" in sandbox.slack_message()._repr_html_()
 
 
 def test_each_slack_has_a_secret_of_its_own() -> None:
     one, other = slack.Slack(), slack.Slack()
-    assert one.webhook.startswith("http://127.0.0.1:")
+    address = r"http://127\.0\.0\.1:\d+/services/T0SPY/B0SPY/[0-9a-f]{24}"
+    assert re.fullmatch(address, one.webhook)
     assert post(json.dumps({"text": "y"}), one.webhook) == (200, "ok")
     mixed = one.webhook.rsplit("/", 1)[0] + "/" + other.webhook.rsplit("/", 1)[1]
     assert post(json.dumps({"text": "z"}), mixed) == (403, "invalid_token")
@@ -46,6 +50,21 @@ def test_slack_says_nothing_of_its_own(capfd: Any) -> None:
     post(json.dumps({"text": "y"}), endpoint.webhook)
     post("{", endpoint.webhook)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("around", ["{}", "POST {} failed", '{{"url": "{}"}}', "{}\n{}"])
+def test_a_text_without_the_webhook_has_no_secret(around: str) -> None:
+    url = slack.Slack().webhook
+    whole = around.format(url, url)
+    left = sandbox.without_webhook(whole)
+    assert left == around.format(*[url.split("/services/")[0] + "/services/…"] * 2)
+
+
+def test_no_stand_in_keeps_a_program_from_ending() -> None:
+    before = set(threading.enumerate())
+    slack.Slack(), sandbox.MailServer()
+    begun = set(threading.enumerate()) - before
+    assert len(begun) == 2 and all(thread.daemon for thread in begun)
 
 
 def test_slack_refuses_what_is_wrong(lab: Any) -> None:
@@ -243,15 +262,20 @@ def test_slack_cuts_a_long_text(lab: Any) -> None:
         ("", "two", 400),
         ("", "-1", 400),
         ("", "9" * 5000, 400),  # more digits than Python makes a number of
+        ("", "", 400),
+        ("", None, 400),
     ],
 )
-def test_a_malformed_request_is_answered(lab: Any, path: str, length: str, status: int) -> None:
+def test_a_malformed_request_is_answered(
+    lab: Any, path: str, length: str | None, status: int
+) -> None:
     sandbox.enter("talk")
     url = urllib.parse.urlsplit(webhook())
     line = http.client.HTTPConnection(url.hostname or "", url.port or 0, timeout=600)
     line.putrequest("POST", url.path, skip_accept_encoding=True)
     if path:
         line._buffer[0] = f"POST {path} HTTP/1.1".encode("latin-1")  # type: ignore[attr-defined]
-    line.putheader("Content-Length", length)
+    if length is not None:
+        line.putheader("Content-Length", length)
     line.endheaders(b"{}")
     assert line.getresponse().status == status
