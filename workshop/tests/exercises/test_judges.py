@@ -1,6 +1,7 @@
 """Each exercise's judge against the table of answers: right ones are right, wrong ones say why."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from workshop.cluster import trials
 from workshop.exercises import Verdict, check, every, judging, progress
 from workshop.exercises.judging import Exercise, Question, Ran, Wrong
 from workshop.ground.learner import solved
-from workshop.lab import DagFolder, Runs, current, dagcell
+from workshop.lab import DagFolder, Home, Runs, current, dagcell
 from workshop.sandbox import arrived, enter, fault, faults_now
 from workshop.slides import Builder
 from workshop.tests.exercises.answers import SOLUTIONS, STUBS, TABLE, numbers
@@ -207,6 +208,19 @@ def test_a_judge_leaves_the_learner_s_dag_as_it_was(judged: Judged, builder: Bui
     EXERCISES["sensor"].judge(dag)
     sensor = dag.get_task("wait_for_web_1")
     assert (sensor.timeout, sensor.poke_interval) == (30, 2)
+
+
+@pytest.mark.parametrize("before", [None, "2018-12-01\n"])
+def test_the_learner_s_diary_stays_as_it_was(judged: Judged, before: str | None) -> None:
+    folder = current()[Home].folder / "diary"
+    shutil.rmtree(folder, ignore_errors=True)
+    if before:
+        folder.mkdir()
+        (folder / "diary.txt").write_text(before, encoding="utf-8")
+    files = set(folder.parent.iterdir())
+    assert judged("once", TABLE["once"].right[0]).kind == "right"
+    assert set(folder.parent.iterdir()) == files
+    assert [it.read_text("utf-8") for it in folder.glob("*")] == ([before] if before else [])
 
 
 @pytest.mark.parametrize("slide", [0, 31])
