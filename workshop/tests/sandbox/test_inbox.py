@@ -8,14 +8,64 @@ import pytest
 
 from workshop import sandbox
 from workshop.ground import Problem
+from workshop.lab import current
+from workshop.sandbox import inbox
+from workshop.sandbox.world import Sandbox
 from workshop.tests.sandbox.tools import post, webhook
 
 
 def test_looking_too_early_is_one_sentence(lab: Any) -> None:
     sandbox.enter("talk")
-    for look in (sandbox.slack_message, sandbox.mail):
-        with pytest.raises(Problem, match="Run the DAG first"):
+    for look, what in ((sandbox.slack_message, "message"), (sandbox.mail, "mail")):
+        wrong = f"^No {what} has arrived in this world. Run the DAG first.$"
+        with pytest.raises(Problem, match=wrong):
             look()
+    assert sandbox.arrived().empty
+
+
+def test_in_the_real_world_it_is_said_where_to_look(
+    lab: Any, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setattr(inbox, "is_real", lambda: True)
+    for look, what in ((sandbox.slack_message, "message"), (sandbox.mail, "mail")):
+        assert look() is None
+        said = f"This is the real world: look for the {what} where it was sent.\n"
+        assert capsys.readouterr().out == said
+
+
+def test_all_that_arrived_is_a_table_and_plain_data(lab: Any) -> None:
+    sandbox.enter("talk")
+    sandbox.set_faults({"slack": 500})
+    post(json.dumps({"text": "first\nsecond\nthird"}))
+    post(json.dumps({"text": "last"}))
+    box = current()[Sandbox]
+    people = {"cc": ("c@example.com",), "bcc": ("d@example.com",)}
+    sent = sandbox.Mail("a@example.com", ("b@example.com", "c@example.com", "d@example.com"),
+                        "Costs", "one<br>two", **people)  # fmt: skip
+    box.mail.mails.append(sent)
+    assert sandbox.slack_message().text == "last"
+    assert sandbox.mail() is sent
+    table = sandbox.arrived()
+    assert list(table.columns) == ["kind", "title", "answer", "lines"]
+    assert table.to_numpy().tolist() == [
+        ["Slack", "first", "500 rollup_error", 3],
+        ["Slack", "last", "500 rollup_error", 1],
+        ["mail", "Costs", "250 OK", 3],
+    ]
+    assert sandbox.received() == {
+        "world": "talk",
+        "switches": {"slack": 500},
+        "slack": [{"text": "first\nsecond\nthird"}, {"text": "last"}],
+        "mails": [
+            {
+                "to": ["b@example.com"],
+                "cc": ["c@example.com"],
+                "bcc": ["d@example.com"],
+                "subject": "Costs",
+                "html": "one<br>two",
+            }
+        ],
+    }
 
 
 def test_blocks_are_shown_and_escaped(lab: Any) -> None:

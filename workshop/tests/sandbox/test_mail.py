@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from workshop import sandbox
-from workshop.sandbox.cards import as_text
+from workshop.sandbox import mailcard
+from workshop.sandbox.cards import as_text, card
 
 
 def send(content: EmailMessage | bytes, *recipients: str) -> Any:
@@ -119,7 +120,10 @@ def test_pictures_and_attachments(lab: Any) -> None:
     shown = got._repr_html_()
     assert '<img src="data:image/png;base64,iVBORw==" alt="costs">' in shown
     assert "svg+xml" not in shown and "A picture is left out." in shown
-    assert "Attached: &lt;i&gt;sizes.csv (3 bytes)" in shown
+    foot = ["Attached: drawn.svg (6 bytes)", "Attached: &lt;i&gt;sizes.csv (3 bytes)",
+            "A picture is left out."]  # fmt: skip
+    gray = '<div style="color:#5f6368;margin-top:6px">{}</div>'.format
+    assert shown.endswith("".join(map(gray, foot)) + "</div>")
     attached = ["Attached: drawn.svg (6 bytes)", "Attached: <i>sizes.csv (3 bytes)"]
     assert repr(got).splitlines()[-2:] == attached
 
@@ -128,6 +132,7 @@ def test_pictures_and_attachments(lab: Any) -> None:
     ("source", "said"),
     [
         ("https://example.org/a.png", ["A picture from another address is not loaded."]),
+        (" HTTPS://example.org/a.png", ["A picture from another address is not loaded."]),
         ("//example.org/a.png", ["A picture from another address is not loaded."]),
         ("cid:lost", ["A picture is left out."]),
         ("data:image/png;base64,iVBORw==", ["A picture is left out."]),
@@ -145,14 +150,45 @@ def test_a_picture_that_is_not_shown_is_said(lab: Any, source: str, said: list[s
     assert re.findall("A picture [a-z ]+[.]", shown) == said
 
 
-def test_a_picture_that_would_fill_the_page_is_left_out(lab: Any) -> None:
+def test_a_picture_that_would_fill_the_page_is_left_out(lab: Any, monkeypatch: Any) -> None:
     sandbox.enter("talk")
-    message = letter("<img src='cid:plot'>" * 50)
+    monkeypatch.setattr(mailcard, "MOST_BYTES", 3 * 4)
+    message = letter("<img src='cid:plot'>" * 5)
     page: Any = message.get_payload(1)
-    page.add_related(b"\x89PNG" * 200_000, "image", "png", cid="<plot>")
+    page.add_related(b"\x89PNG", "image", "png", cid="<plot>")
     shown = send(message)._repr_html_()
-    assert 1 <= shown.count("data:image/png") < 50
-    assert "A picture is left out." in shown
+    assert shown.count("data:image/png") == 3
+    assert shown.count("A picture is left out.") == 1
+
+
+@pytest.mark.parametrize(
+    ("markup", "shown"),
+    [
+        ("x<br><br> <br>", "x"),
+        ("x<br>y", "x<br>y"),
+        ("<a href=' HTTPS://example.org/'>x</a>",
+         '<a href=" HTTPS://example.org/" rel="noopener noreferrer">x</a>'),
+        ("<a href='mailto:a@example.org'>x</a>",
+         '<a href="mailto:a@example.org" rel="noopener noreferrer">x</a>'),
+        ("<a href='tel:112'>x</a>", '<a href="tel:112" rel="noopener noreferrer">x</a>'),
+        ("<q cite='https://example.org/'>x</q>", '<q cite="https://example.org/">x</q>'),
+        ("<q cite='lab'>x</q>", "<q>x</q>"),
+        ("<b style='color:red;position:fixed'>x</b>", '<b style="color:red">x</b>'),
+        ("<td colspan=2>x", "x"),
+    ],
+)  # fmt: skip
+def test_what_is_harmless_is_shown_as_it_was_sent(lab: Any, markup: str, shown: str) -> None:
+    sandbox.enter("talk")
+    head, _, body = send(letter(markup))._repr_html_().rpartition("b@example.com</div>")
+    assert head.endswith("<b>Żółw</b><br>From a@example.com to ")
+    assert body == f"{shown}</div>"
+
+
+def test_a_card_is_readable_on_a_dark_page() -> None:
+    shown = card("<b>head</b>", "<i>body</i>")
+    assert shown.startswith('<div style="background:#ffffff;color:#1b1b1b;border:1px solid #d0d0d0')
+    assert shown.endswith("><b>head</b></div><i>body</i></div>")
+    assert shown.count('<div style="') == 2
 
 
 @pytest.mark.parametrize(
@@ -215,6 +251,7 @@ def test_cc_and_bcc_are_told_apart(lab: Any) -> None:
         (b"Subject: s\r\n\r\n1 < 2\r\n<b>3</b>", "1 < 2\n<b>3</b>"),
         (b"Content-Type: text/html; charset=none-such\r\n\r\n<i>a</i> b", "a b"),
         (b'Content-Type: text/html; charset="\0"\r\n\r\n<i>a</i> b', "a b"),
+        (b"Content-Type: text/html; charset=utf-8\r\n\r\na\xffb", "a\ufffdb"),
         (b"Subject: \xff\r\nTo: @@,<\r\nMessage-ID: [<>]\r\n\r\nkept", "kept"),
         (b"Content-Type: multipart/mixed\r\n\r\nno border", ""),
         (b"Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!", ""),
@@ -259,6 +296,11 @@ def test_a_page_that_is_nested_too_deeply_is_not_shown(lab: Any, nested: str) ->
     sentence = "This HTML has more than 512 elements in each other: it is not shown."
     assert got.text == sentence
     assert sentence in got._repr_html_()
+
+
+def test_the_first_element_that_is_too_deep_is_the_513th() -> None:
+    assert as_text("<div>" * 512 + "kept") == "kept"
+    assert "kept" not in as_text("<div>" * 513 + "kept")
 
 
 @pytest.mark.parametrize(
