@@ -62,6 +62,21 @@ def test_a_verdict_is_escaped() -> None:
     assert "&lt;b&gt;no" in Verdict("not yet", "<b>no</b>")._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("kind", "mark", "color"),
+    [
+        ("right", "✓ Right.", "#008000"),
+        ("not yet", "✗ Not yet.", "#c62828"),
+        ("open", "… Not attempted yet.", "#8c8c8c"),
+    ],
+)
+def test_a_verdict_is_told_by_its_mark_and_by_its_colour(kind: str, mark: str, color: str) -> None:
+    verdict = Verdict(kind, "Why.")
+    assert repr(verdict) == f"{mark} Why."
+    line = f'<div style="border-left:4px solid {color};padding:4px 12px"><b>{mark}</b> Why.</div>'
+    assert verdict._repr_html_() == line
+
+
 @pytest.fixture
 def notebook(builder: Builder) -> Iterator[Any]:
     """Return a shell with the magics and the names of a notebook, in the world `talk`."""
@@ -310,6 +325,21 @@ def test_whatever_an_answer_raises_is_a_verdict(builder: Builder, thorn: str) ->
             verdict = check(name, THORNS[thorn])
             assert verdict.kind == "not yet", (name, verdict)
             assert "\n" not in repr(verdict)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("first\nsecond."), "It stops with ValueError: first second."),
+        (ValueError(), "It stops with ValueError."),
+        (Problem("The DAG is gone."), "The DAG is gone."),
+    ],
+)
+def test_what_an_answer_raises_is_told_in_one_line(
+    builder: Builder, error: Exception, words: str
+) -> None:
+    said = f"For a list with machines your function does not answer. {words}"
+    assert check("could_be_read", raises(error)) == Verdict("not yet", said)
 
 
 def test_an_interrupt_of_a_check_is_no_verdict(builder: Builder) -> None:
