@@ -39,9 +39,8 @@ def test_all_that_arrived_is_a_table_and_plain_data(lab: Any) -> None:
     post(json.dumps({"text": "first\nsecond\nthird"}))
     post(json.dumps({"text": "last"}))
     box = current()[Sandbox]
-    people = {"cc": ("c@example.com",), "bcc": ("d@example.com",)}
-    sent = sandbox.Mail("a@example.com", ("b@example.com", "c@example.com", "d@example.com"),
-                        "Costs", "one<br>two", **people)  # fmt: skip
+    whom = ("b@example.com", "c@example.com", "d@example.com")
+    sent = sandbox.Mail("a@example.com", whom, "Costs", "one<br>two", "", whom[1:2], whom[2:])
     box.mail.mails.append(sent)
     assert sandbox.slack_message().text == "last"
     assert sandbox.mail() is sent
