@@ -35,7 +35,7 @@ MOST_CELLS, LONGEST_CELL, LONGEST_FILE = 30, 15, 26  # a whole DAG file has its 
 MEDIAN, SHORT, SHARE_OF_SHORT = 3, 8, 0.85
 # Numbers that no cell prints: a slide's, a year, a version of Airflow, and what stands in code.
 FREE_NUMBERS = re.compile(
-    r"[Ss]lides? \d+(?:–\d+)?|\b20\d\d\b|Airflow \d+\.\d+|`[^`]*`|\[[^]]*\]\([^)]*\)"
+    r"[Ss]lides? \d+(?:–\d+)?|\b20\d\d\b|Airflow \d+(?:\.\d+)?|`[^`]*`|\[[^]]*\]\([^)]*\)"
 )
 
 
