@@ -185,3 +185,18 @@ def test_test_your_dags_in_another_world(world: str, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert states[-1] == {"total": "success"}
     assert not runs[-1]["slack"]
+
+
+@pytest.mark.parametrize("world", QUIET_AND_DENIED)
+def test_from_2_to_3_in_another_world(world: str, tmp_path: Path) -> None:
+    """It looks at no instance: each run is the same in each world."""
+    # What follows shows what Airflow's classes say, and runs nothing.
+    until = "## The date of a cron run"
+    copy = without_exercises(NOTEBOOKS / "15_from_2_to_3.ipynb", tmp_path, until)
+    runs = json.loads(run_in_world(copy, world, tmp_path / "ran.ipynb").read_text("utf-8"))
+    assert {run["world"] for run in runs} == {world}
+    first, second, counted, undated, dated = (run["tasks"] for run in runs)
+    assert first == {"export": "success", "tell": "failed", "count_runs": "upstream_failed"}
+    assert set(second.values()) == set(counted.values()) == {"success"}
+    assert undated == dated | {"in_a_template": "failed"}
+    assert set(dated.values()) == {"success"}

@@ -134,6 +134,23 @@ with DAG("digest", params={{"team": {team}}}) as digest:
 """
 
 
+def inventory(title: str) -> str:
+    """Return the DAG of the exercise dateless, with another title."""
+    return f"""\
+from datetime import date
+
+from airflow.sdk import DAG, task
+
+with DAG("inventory") as inventory:
+
+    @task
+    def title(ds=None, dag_run=None):
+        return {title}
+
+    title()
+"""
+
+
 A_TEXT = 'Param("platform", type="string")'
 OF_BOTH = "f\"Report of {ds} for {params['team']}\""
 
@@ -241,11 +258,17 @@ MISSING = {
     "nothing new starts": "scheduler",
     "tasks fail": "api-server",
 }
-FINDS = {
-    "schedule_interval": "ruff",
-    "xcom_push=True": "load",
-    "execution_date": "run",
-    "no pipefail": "nobody",
+TELLS = {
+    "next_ds": "ruff",
+    "execution_date": "test",
+    "create_session": "worker",
+    "a date one day later": "nobody",
+}
+STEPS = {
+    "denied, and green": 2,
+    "red, and nobody is told": 4,
+    "the webhook is in the log": 5,
+    "no permission, asked three times": 6,
 }
 WHICH = {"nights": "local", "seconds": "celery", "months": "kubernetes"}
 QUEUES: dict[str, Any] = {"none": {"a", "b"}, "gpu": {"b"}, "tpu": set()}
@@ -701,15 +724,16 @@ TABLE = {
             (True, "Hand over a function"),
         ],
     ),
-    "who_finds_it": Answers(
-        [FINDS, upside_down(FINDS), {key.upper(): value for key, value in FINDS.items()}],
+    "which_step": Answers(
+        [STEPS, upside_down(STEPS), {f" {key.title()}. ": step for key, step in STEPS.items()}],
         [
-            (FINDS | {"schedule_interval": "run"}, "not run. The table"),
-            (FINDS | {"execution_date": "load"}, "The file loads with it"),
-            (FINDS | {"a fifth": "ruff"}, "names somebody for each of"),
-            (FINDS | {"xcom_push=True": "ruff"}, "an operator refuses it"),
-            (FINDS | {"no pipefail": "run"}, "What was red?"),
-            ({}, "names somebody for each of"),
+            (STEPS | {"denied, and green": 1}, "red for the first time"),
+            (STEPS | {"denied, and green": 4}, "red for the first time"),
+            (STEPS | {"red, and nobody is told": 3}, "though a list failed"),
+            (STEPS | {"the webhook is in the log": "five"}, "three stars"),
+            (STEPS | {"no permission, asked three times": 4}, "a policy for errors"),
+            (STEPS | {"late": 6}, "for each of the four reports"),
+            ([2, 4, 5, 6], "for each of the four reports"),
         ],
     ),
     "red": Answers(
@@ -772,6 +796,34 @@ TABLE = {
              "It stops with AssertionError"),
             (lambda: None, "It stops with TypeError"),
             (True, "Hand over a function"),
+        ],
+    ),
+    "dateless": Answers(
+        [
+            inventory('f"Inventory of {ds or dag_run.run_after.date()}"'),
+            inventory('"Inventory of " + (ds or dag_run.run_after.strftime("%Y-%m-%d"))'),
+            inventory('f"Inventory of {str(dag_run.logical_date or dag_run.run_after)[:10]}"'),
+        ],
+        [
+            (inventory('f"Inventory of {ds}"'), "returned 'Inventory of None'"),
+            (inventory('f"Inventory of {dag_run.run_after.date()}"'), "In the run of 2018-12-01"),
+            (inventory('"Inventory of 2018-12-01"'), "In the run of 2018-12-02"),
+            (inventory('f"Inventory of {ds or date.today()}"'), "not 'Inventory of 2018-12-05'"),
+            (inventory('f"Inventory of {ds or dag_run.run_after}"'), "05 00:00:00+00:00'"),
+            (inventory('f"Inventory of {dag_run.logical_date.date()}"'),
+             "without a date that may begin on 2018-12-05: The task title failed: AttributeError"),
+            (inventory("None"), "title returned None"),
+        ],
+    ),
+    "who_tells": Answers(
+        [TELLS, upside_down(TELLS), {key.upper(): value for key, value in TELLS.items()}],
+        [
+            (TELLS | {"next_ds": "test"}, "not test. The table of findings has it"),
+            (TELLS | {"execution_date": "ruff"}, "What did the first run say?"),
+            (TELLS | {"create_session": "test"}, "where is it closed?"),
+            (TELLS | {"a date one day later": "worker"}, "Every run is green"),
+            (TELLS | {"sla": "ruff"}, "names somebody for each of"),
+            ({}, "names somebody for each of"),
         ],
     ),
 }  # fmt: skip

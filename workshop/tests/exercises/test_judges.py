@@ -22,11 +22,12 @@ EXERCISES = {name: made for _, name, made in every()}
 QUESTIONS = {name: made for name, made in EXERCISES.items() if isinstance(made, Question)}
 NOTEBOOK = {name: notebook for notebook, name, _ in every()}
 UP_TO = {"03_list_instances": 31, "04_slack": 37, "05_email": 43, "06_the_whole_dag": 47}
-FILES = {"tidy": "cleaning", "once": "diary", "expand": "towns", "testable": "digest"}
+FILES = {"tidy": "cleaning", "once": "diary", "expand": "towns", "testable": "digest",
+         "dateless": "inventory"}  # fmt: skip
 # Judges that run a DAG or a function in several worlds: their first wrong answer is right in one.
 SEVERAL = [
     "tidy", "once", "fifth", "count", "project", "day", "returns", "pipefail", "sensor", "expand",
-    "could_be_read", "red", "testable", "catches",
+    "could_be_read", "red", "testable", "catches", "dateless",
 ]  # fmt: skip
 # Of these each answer is a run or more: in every check one right and one wrong are tried.
 LONG = {*SEVERAL, "predict"} - {"could_be_read", "weekdays"}
