@@ -273,13 +273,15 @@ def _slack(payload: dict[str, Any], real: dict[str, list[str]]) -> str:
         title, _, body = text.partition("\n")
         claims[title.strip("*:")] = [html.unescape(it) for it in body.splitlines() if it != "-"]
     calls = "<!" in json.dumps(payload)
-    again = any(block["type"] == "context" for block in payload.get("blocks", []))
+    told = [it for block in payload.get("blocks", []) for it in block.get("elements", [])]
+    again = any("Sent again" in it["text"] for it in told)
     return _verdict(claims, real, again, ["calls everybody in the channel"] if calls else [])
 
 
 def _mail(mail: sandbox.Mail, real: dict[str, list[str]]) -> str:
     """Return what is to say about a mail."""
-    parts = re.split(r"<b>([^<]*)</b>:<br>", mail.html)
+    without_notes = re.sub(r" <i>[^<]*</i>(?=<br>)", "", mail.html)
+    parts = re.split(r"<b>([^<]*)</b>:<br>", without_notes)
     if len(parts) == 1:
         return NOTICE
     claims = {
@@ -287,7 +289,7 @@ def _mail(mail: sandbox.Mail, real: dict[str, list[str]]) -> str:
         for title, body in zip(parts[1::2], parts[2::2], strict=True)
     }
     # A report's own tags are <br>, and <b> around its titles.
-    foreign = re.search(r"<(?!br?>)[a-z]", mail.html, re.I) or "<b>" in "".join(parts[2::2])
+    foreign = re.search(r"<(?!br?>)[a-z]", without_notes, re.I) or "<b>" in "".join(parts[2::2])
     return _verdict(
         claims, real, "Sent again" in parts[0], ["runs what a name says"] * bool(foreign)
     )
@@ -300,7 +302,10 @@ def _verdict(
     no_instance = missing = 0
     admitted, unread = 0, []
     for title, lines in {**{title: [] for title in real}, **claims}.items():
-        names = Counter(re.sub(r"^`(.*)`$", r"\1", line) for line in lines)
+        # Behind its name stands where an instance is.
+        names = Counter(re.sub(r"^`([^`]*)`( .*)?$", r"\1", line) for line in lines)
+        for line in [line for line in names if re.match("(:warning: )?gcloud warns: ", line)]:
+            del names[line]
         for line in [line for line in names if "could not be read" in line]:
             unread.append(title)
             del names[line]

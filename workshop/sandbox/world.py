@@ -28,10 +28,8 @@ from workshop.sandbox.slack import SLACK_FAULTS, Slack
 WORLDS = Path(__file__).parent / "worlds"
 RECIPIENT = "ops@example.com"
 DAG_VARIABLES = ("GCPSPY_SLACK_WEBHOOK", "GCPSPY_RECIPIENT_EMAIL", "AIRFLOW_CONN_SMTP_DEFAULT")
-# What gcp_spy_today reads beside the last: the first two in another form, and how long it waits.
-TODAY_VARIABLES = (
-    "AIRFLOW_CONN_SLACK_DEFAULT", "AIRFLOW_VAR_GCP_SPY_RECIPIENT", "GCPSPY_RETRY_SECONDS",
-)  # fmt: skip
+# What gcp_spy_today reads beside the last: the first two in another form.
+TODAY_VARIABLES = ("AIRFLOW_CONN_SLACK_DEFAULT", "AIRFLOW_VAR_GCP_SPY_RECIPIENT")
 # In the environment of a kernel that a Jupyter server starts for a notebook; the warm process.
 SESSION, WARM = "JPY_SESSION_NAME", "workshop.kernels.warm"
 FAULTS: dict[str, tuple[Any, ...]] = {
@@ -332,8 +330,8 @@ def is_real() -> bool:
 
 
 def tell_today() -> None:
-    """Tell gcp_spy_today the webhook and the recipient, and that it need not wait for a retry."""
+    """Tell gcp_spy_today the webhook and the recipient."""
     webhook, recipient = (os.environ[name] for name in DAG_VARIABLES[:2])
     connection = {"conn_type": "slackwebhook", "password": webhook, "extra": {"timeout": 3}}
-    values = (json.dumps(connection), recipient, "0")
+    values = (json.dumps(connection), recipient)
     os.environ.update(zip(TODAY_VARIABLES, values, strict=True))

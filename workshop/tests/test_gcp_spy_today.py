@@ -12,6 +12,8 @@ import stat
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -74,46 +76,187 @@ def test_it_runs_once_at_a_time_and_catches_nothing_up(spy: Any) -> None:
 @pytest.mark.parametrize(
     ("service", "api", "expected"),
     [
-        ("compute", {"name": "a", "machineType": "x/n1", "status": "RUNNING"}, ("a", "n1")),
-        ("compute", {"name": "a", "machineType": "x/n1", "status": "TERMINATED"}, ("a", "")),
-        ("sql", {"name": "b", "settings": {"tier": "t"}}, ("b", "t")),
-        ("sql", {"name": "b", "settings": {"tier": "t", "activationPolicy": "NEVER"}}, ("b", "")),
-        ("spanner", {"name": "projects/p/instances/c", "nodeCount": 2}, ("c", "2 x spanner node")),
-        ("bigtable", {"name": "projects/p/instances/d"}, ("d", "")),
+        (
+            "compute",
+            {"name": "a", "machineType": "x/n1", "status": "RUNNING", "zone": "x/z"},
+            ["a", "n1", "z"],
+        ),
+        (
+            "compute",
+            {"name": "a", "machineType": "x/n1", "status": "TERMINATED"},
+            ["a", "", "TERMINATED"],
+        ),
+        ("sql", {"name": "b", "settings": {"tier": "t"}, "gceZone": "z"}, ["b", "t", "z"]),
+        (
+            "sql",
+            {"name": "b", "settings": {"tier": "t", "activationPolicy": "NEVER"}},
+            ["b", "", "STOPPED"],
+        ),
+        ("sql", {"name": "b", "settings": None, "state": "RUNNABLE"}, ["b", "", ""]),
+        (
+            "spanner",
+            {"name": "projects/p/instances/c", "nodeCount": 2, "state": "READY"},
+            ["c", "2 x spanner node", ""],
+        ),
+        ("spanner", {"name": "c", "nodeCount": None}, ["c", "", ""]),
+        ("bigtable", {"name": "projects/p/instances/d"}, ["d", "", ""]),
     ],
 )
-def test_an_instance_has_its_short_name(spy: Any, service: str, api: Any, expected: Any) -> None:
-    assert tuple(spy.instance(service, api).values()) == expected
+def test_an_instance_has_its_short_name_and_where_it_is(
+    spy: Any, service: str, api: Any, expected: Any
+) -> None:
+    assert spy.instance(service, api) == expected
 
 
 @pytest.fixture
 def gcloud(spy: Any, tmp_path: Path, monkeypatch: Any) -> Any:
     """Return a function that calls the DAG's gcloud() with a program that is a shell script."""
 
-    def call(script: str, seconds: float = 5) -> Any:
+    def call(script: str, seconds: float = 60) -> Any:
         program = tmp_path / "gcloud"
         program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-        return spy.gcloud("sql", seconds)
+        return spy.run_gcloud(["sql", "instances", "list"], seconds)
 
     return call
 
 
-def test_gcloud_s_answer_and_its_errors(gcloud: Any) -> None:
-    assert gcloud("echo '[]'; echo noise >&2") == ([], "")
-    assert gcloud("echo '[]'; echo 'ERROR: no' >&2; exit 1") == ([], "ERROR: no")
-    assert gcloud("exit 3") == ([], "no reason")
-    assert gcloud("echo oops") == ([], "gcloud's answer is no JSON")
-    assert gcloud("true") == ([], "gcloud's answer is no JSON")  # of an empty list it prints []
-    assert gcloud("echo oops; echo 'ERROR: crash' >&2; exit 1") == ([], "ERROR: crash")
-    said = "WARNING: Some requests did not succeed.\\n - why\\n"
-    assert gcloud(f"echo '[1]'; printf '{said}' >&2") == (
-        [1],
-        "WARNING: Some requests did not succeed. - why",
+def test_gcloud_s_status_and_what_it_says(gcloud: Any) -> None:
+    assert gcloud("echo '[]'; echo noise >&2; exit 3") == (3, "[]\n", "noise\n")
+    assert gcloud('echo "$@"')[1] == "sql instances list\n"
+    assert gcloud("cat")[1] == "", "nobody answers its questions"
+
+
+@pytest.mark.parametrize(
+    ("status", "stdout", "stderr", "expected"),
+    [
+        (0, "[]", "noise", ([], "", "")),
+        (0, "[1]", "WARNING: old", ([1], "", "WARNING: old")),
+        (1, "[]", "noise\nERROR: no", ([], "ERROR: no", "")),
+        (1, "oops", "ERROR: crash", ([], "ERROR: crash", "")),
+        (3, "", "", ([], "gcloud ended with status 3 and without a word", "")),
+        (1, "", "Trace\nE: x", ([], "gcloud ended with status 1: E: x", "")),
+        (-15, "", "", ([], "gcloud was ended by SIGTERM", "")),
+        (
+            137,
+            "",
+            "",
+            ([], "gcloud was ended by SIGKILL; perhaps the worker lacks memory", ""),
+        ),
+        (0, "oops", "", ([], "gcloud's answer is no list", "")),
+        (0, "", "", ([], "gcloud's answer is no list", "")),  # of an empty list it prints []
+        (0, "{}", "", ([], "gcloud's answer is no list", "")),
+        (
+            0,
+            "[1]",
+            "WARNING: old\nWARNING: Some requests did not succeed.\n - why\n",
+            ([1], "WARNING: Some requests did not succeed. - why", ""),
+        ),
+        (
+            0,
+            "[1]",
+            "WARNING: The following instances were unreachable: projects/p/instances/a.",
+            ([1], "WARNING: The following instances were unreachable: projects/p/instances/a.", ""),
+        ),
+    ],
+)
+def test_what_is_read_in_an_answer(
+    spy: Any, status: int, stdout: str, stderr: str, expected: Any
+) -> None:
+    assert spy.read(status, stdout, stderr) == expected
+
+
+class Pushed(dict[str, Any]):
+    """Stands for a task instance: keeps what is pushed."""
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+PARAMS = {"gcloud_seconds": 60, "project": ""}
+
+
+@pytest.mark.parametrize(
+    ("stderr", "error"),
+    [
+        ("ERROR: (gcloud.sql.instances.list) HTTPError 403: no", PermissionError),
+        ("ERROR: (gcloud.sql.instances.list) HTTPError 404: no", PermissionError),
+        ("ERROR: (gcloud.sql.instances.list) HTTPError 503: projects/accounting", RuntimeError),
+        ("ERROR: (gcloud.sql.instances.list) HTTPError 403: Rate Limit Exceeded", RuntimeError),
+        ("ERROR: (gcloud.compute.x) Some did not:\n - Required 'a.b' permission for 'p'",
+         PermissionError),
+    ],
+)  # fmt: skip
+def test_a_list_that_fails_says_why_and_only_what_may_pass_is_tried_again(
+    spy: Any, monkeypatch: Any, stderr: str, error: type[Exception]
+) -> None:
+    from airflow.sdk import RetryAction
+
+    pushed = Pushed()
+    monkeypatch.setattr(spy, "run_gcloud", lambda words, seconds: (1, "", stderr))
+    with pytest.raises(error) as raised:
+        spy.list_instances.function("sql", ti=pushed, params=PARAMS)
+    assert (
+        pushed["found"]["problem"]
+        == str(raised.value)
+        == " ".join(line.strip() for line in stderr.splitlines())
     )
-    said = "WARNING: The following instances were unreachable: projects/p/instances/a."
-    assert gcloud(f"echo '[1]'; echo '{said}' >&2") == ([1], said)
+    decision = spy.POLICY.evaluate(raised.value, try_number=1, max_tries=2)
+    assert (decision.action == RetryAction.FAIL) == (error is PermissionError)
+
+
+def test_one_malformed_object_hides_no_service(spy: Any, monkeypatch: Any) -> None:
+    pushed = Pushed()
+    monkeypatch.setattr(spy, "run_gcloud", lambda words, seconds: (0, '[{"name": "a"}, 1]', ""))
+    with pytest.raises(RuntimeError):
+        spy.list_instances.function("sql", ti=pushed, params=PARAMS)
+    assert pushed["found"] == {
+        "service": "Cloud SQL",
+        "instances": [["a", "", ""]],
+        "problem": "1 of 2 objects have no name",
+        "warning": "",
+    }
+
+
+def test_the_project_is_one_argument_and_what_is_none_is_refused(
+    spy: Any, monkeypatch: Any
+) -> None:
+    asked: list[Any] = []
+
+    def answer(words: list[str], seconds: int) -> tuple[int, str, str]:
+        asked.append(words)
+        return 0, "[]", ""
+
+    monkeypatch.setattr(spy, "run_gcloud", answer)
+    for project in ("", "spy-demo"):
+        params = PARAMS | {"project": project}
+        spy.list_instances.function("sql", ti=Pushed(), params=params)
+    words = ["sql", "instances", "list", "--format=json"]
+    assert asked == [words, [*words, "--project=spy-demo"]]
+    pattern = spy.gcp_spy_today.params.get_param("project").schema["pattern"]
+    for right in ("", "spy-demo", "example.com:spy"):
+        assert re.search(pattern, right)
+    for wrong in ("--flags-file=x", "a b", "A", "a\n", "a-"):
+        assert not re.search(pattern, wrong)
+
+
+def test_no_secret_is_told(gcloud: Any, spy: Any) -> None:
+    from airflow.sdk.log import mask_secret
+
+    mask_secret("correct-horse")
+    said = gcloud("echo 'correct-horse http://me:p/w@x:1/ ftp://p@w@y ya29.a-B ' >&2")[2]
+    assert said == "*** http://***@x:1/ ftp://***@y *** \n"
+
+
+def test_ten_thousand_instances_stay_under_a_megabyte(spy: Any) -> None:
+    zone = "https://www.googleapis.com/compute/v1/projects/spy-demo/zones/europe-west1-b"
+    api = {"machineType": f"{zone}/machineTypes/e2-standard-4", "status": "RUNNING", "zone": zone}
+    listed = [
+        spy.instance("compute", {"name": f"gke-production-pool-{number:020}", **api})
+        for number in range(10_000)
+    ]
+    assert len(json.dumps(listed)) < 1_000_000
 
 
 def test_a_hanging_gcloud_is_ended_with_what_it_started(gcloud: Any, tmp_path: Path) -> None:
@@ -125,10 +268,26 @@ def test_a_hanging_gcloud_is_ended_with_what_it_started(gcloud: Any, tmp_path: P
         assert time.monotonic() < end
 
 
-def test_no_gcloud(spy: Any, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize(
+    ("program", "mode", "says"),
+    [
+        (None, 0, "No such file or directory"),
+        ("#!/bin/sh\n", 0o644, "Permission denied"),
+        ("#!/no/such/shell\n", 0o755, "No such file or directory"),
+    ],
+)
+def test_a_gcloud_that_cannot_be_run(
+    spy: Any, tmp_path: Path, monkeypatch: Any, program: str | None, mode: int, says: str
+) -> None:
+    if program is not None:
+        (tmp_path / "gcloud").write_text(program, encoding="utf-8")
+        (tmp_path / "gcloud").chmod(mode)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FileNotFoundError):
-        spy.gcloud("sql", 1)
+    pushed = Pushed()
+    with pytest.raises((FileNotFoundError, PermissionError)):
+        spy.list_instances.function("sql", ti=pushed, params=PARAMS)
+    problem = pushed["found"]["problem"]
+    assert problem == f"this worker cannot run the program gcloud: {says}"
 
 
 class Store(dict[str, Any]):
@@ -138,38 +297,152 @@ class Store(dict[str, Any]):
     delete = dict.__delitem__
 
 
+AGAIN = "Sent again: the first try got no answer, so this may be the second one you see."
+CORRECTION = "Correction: an earlier report of this run said something else."
+
+
+class Way:
+    """Stands for a channel: keeps what is sent, or fails."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[str]] = []
+        self.numbers: list[str] = []
+        self.error: Exception | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[Any]:
+        yield self.send
+
+    def send(self, notes: list[str], number: str) -> None:
+        if self.error:
+            raise self.error
+        self.sent.append(notes)
+        self.numbers.append(number)
+
+    def fail(self, spy: Any, store: Store, report: str, error: Exception) -> None:
+        self.error = error
+        with pytest.raises(type(error)):
+            spy.send_once(store, report, self)
+        self.error = None
+
+
 def test_what_was_sent_is_not_sent_again(spy: Any) -> None:
-    sent: list[bool] = []
-    store = Store()
-    assert spy.send_once(store, sent.append) == "sent"
-    assert spy.send_once(store, sent.append) == "an earlier try has sent it"
-    assert sent == [False]
+    store, way = Store(), Way()
+    assert spy.send_once(store, "a", way) == "sent."
+    assert spy.send_once(store, "a", way) == "an earlier try has sent it"
+    assert way.sent == [[]]
+
+
+def test_another_report_of_the_same_run_is_a_correction(spy: Any) -> None:
+    store, way = Store(), Way()
+    for report in ("a", "b", "b", "a"):
+        spy.send_once(store, report, way)
+    assert way.sent == [[], [CORRECTION], [CORRECTION]]
+    assert len(set(way.numbers)) == 3, "a mailbox that knows the first shows the last, too"
 
 
 def test_what_was_refused_is_sent_as_if_for_the_first_time(spy: Any) -> None:
-    sent: list[bool] = []
-    store = Store()
-
-    def refuse(again: bool) -> None:
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError):
-        spy.send_once(store, refuse)
-    assert spy.send_once(store, sent.append) == "sent"
-    assert sent == [False]
+    store, way = Store(), Way()
+    for error in (RuntimeError("no"), ValueError("no"), ConnectionRefusedError()):
+        way.fail(spy, store, "a", error)
+    assert spy.send_once(store, "a", way) == "sent."
+    assert way.sent == [[]]
 
 
 def test_what_got_no_answer_is_sent_again_and_says_so(spy: Any) -> None:
-    sent: list[bool] = []
+    store, way = Store(), Way()
+    way.fail(spy, store, "a", TimeoutError())
+    way.fail(spy, store, "a", RuntimeError("no"))
+    spy.send_once(store, "a", way)
+    assert way.sent == [[AGAIN]]
+    way.fail(spy, store, "b", ConnectionResetError())
+    spy.send_once(store, "b", way)
+    assert way.sent == [[AGAIN], [CORRECTION, AGAIN]]
+    assert way.numbers[0].startswith("0.") and way.numbers[1].startswith("1.")
+
+
+def test_nothing_is_noted_before_the_way_is_open(spy: Any) -> None:
     store = Store()
 
-    def silent(again: bool) -> None:
+    def closed() -> Any:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        spy.send_once(store, silent)
-    assert spy.send_once(store, sent.append) == "sent again"
-    assert sent == [True]
+        spy.send_once(store, "a", closed)
+    assert store == {}
+
+
+def test_a_connection_that_is_missing_is_a_sentence(spy: Any, monkeypatch: Any) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_NONE_OF_THESE", raising=False)
+    with pytest.raises(ValueError, match="There is no connection none_of_these: add it"):
+        spy.need("none_of_these")
+
+
+def test_one_of_two_recipients_refused_is_red_and_the_other_has_the_mail(
+    spy: Any, monkeypatch: Any
+) -> None:
+    ways = {to: Way() for to in ("a@x", "b@x")}
+    ways["a@x"].error = ValueError("refused: 550")
+    monkeypatch.setattr(spy, "mail", lambda report, to, run: ways[to]())
+    monkeypatch.setattr(spy, "run_in_words", lambda ti: "r")
+    monkeypatch.setattr(spy.Variable, "get", lambda name, default: "a@x; b@x")
+    store = Store()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="550"):
+            spy.send_mail.function("report", task_state_store=store)
+    assert (ways["a@x"].sent, ways["b@x"].sent) == ([], [[]])
+    monkeypatch.setattr(spy.Variable, "get", lambda name, default: " ")
+    with pytest.raises(ValueError, match="There is no variable gcp_spy_recipient"):
+        spy.send_mail.function("report", task_state_store=store)
+
+
+def test_a_message_id_names_dag_run_and_deployment(spy: Any) -> None:
+    ti = Pushed()
+    ti.__dict__ |= {
+        "dag_id": "gcp_spy_today",
+        "run_id": "manual__2026-11-02T15:00:00+00:00",
+        "log_url": "https://airflow.example.com/team/dags/gcp_spy_today/runs/1",
+    }
+    said = "gcp-spy-today.manual-2026-11-02T15-00-00-00-00@airflow-example-com-team"
+    assert spy.run_in_words(ti) == said
+
+
+@pytest.mark.parametrize(
+    ("reason", "task_id", "told"),
+    [
+        ("task_failure", "report", True),
+        ("task_failure", "estimate_cost", True),
+        ("timed_out", "list_instances", True),
+        ("task_failure", "list_instances", False),
+        ("task_failure", "send_slack", False),
+        ("task_failure", "send_mail", False),
+    ],
+)
+def test_no_red_run_is_silent(
+    spy: Any, monkeypatch: Any, reason: str, task_id: str, told: bool
+) -> None:
+    notices: list[str] = []
+
+    def broken(context: Any) -> None:
+        raise TimeoutError
+
+    def works(context: Any) -> None:
+        notices.append(context["reason"])
+
+    monkeypatch.setattr(spy, "NOTICES", [broken, works])
+    ti = Pushed()
+    ti.__dict__["task_id"] = task_id
+    spy.gcp_spy_today.on_failure_callback({"reason": reason, "ti": ti})
+    assert notices == [reason] * told
+
+
+def test_a_cost_that_nobody_can_say_ends_no_run(spy: Any) -> None:
+    rows = [
+        {"service": "A", "instances": [["a", "2 x spanner node", ""]], "problem": ""},
+        {"service": "B", "instances": [["a", "unknown", ""], ["b", "", ""]], "problem": ""},
+        {"service": "C", "instances": [], "problem": "no"},
+    ]
+    assert spy.costs_of({"rows": rows}) == {"A": 1314.0, "B": 0.0, "C": None}
 
 
 # --- its promises, for any names and any mixture of failures
@@ -187,16 +460,23 @@ def reports() -> Any:
 
     def service(title: str) -> Any:
         return st.builds(
-            lambda names, problem: {
+            lambda names, problem, warning, note: {
                 "service": title,
-                "instances": [{"name": name, "size": ""} for name in names],
+                "instances": [[load().shown(name), "", note] for name in names],
                 "problem": problem,
+                "warning": warning,
             },
             names,
             problems,
+            problems,
+            st.sampled_from(["", "z-a", "z-a, STOPPED", "<b>&"]),
         )
 
-    return st.tuples(*map(service, titles)).map(list)
+    rows = st.tuples(*map(service, titles)).map(list)
+    return st.fixed_dictionaries({"title": LINES, "rows": rows})
+
+
+NOTES = st.lists(st.sampled_from([AGAIN, CORRECTION]), unique=True, max_size=2)
 
 
 PROPERTY = settings(
@@ -205,28 +485,31 @@ PROPERTY = settings(
 
 
 @PROPERTY
-@given(report=reports(), again=st.booleans())
-def test_a_message_is_true_and_valid_for_slack(report: Any, again: bool) -> None:
-    spy = load()
-    message = spy.slack_message(report, again)
+@given(report=reports(), notes=NOTES)
+def test_a_message_is_true_and_valid_for_slack(report: Any, notes: list[str]) -> None:
+    message = load().slack_message(report, notes)
     blocks = message["blocks"]
     assert len(blocks) <= 50 and json.loads(json.dumps(message)) == message
-    sections = [block["text"]["text"] for block in blocks if block["type"] == "section"]
-    assert len(sections) == len(report)
+    assert len(blocks[0]["text"]["text"]) <= 150
+    sections = [block["text"] for block in blocks if block["type"] == "section"]
+    assert len(sections) == len(report["rows"])
     for text in sections:
-        assert len(text) <= 3000 and not re.search("[<>]", text)
-        title, *lines = text.splitlines()
-        found = next(it for it in report if title == f"*{it['service']}:*")
+        assert text["verbatim"] and text["type"] == "mrkdwn"
+        assert len(text["text"]) <= 3000 and not re.search("[<>]", text["text"])
+        title, *lines = html.unescape(text["text"]).splitlines()
+        found = next(it for it in report["rows"] if title == f"*{it['service']}:*")
         unread = [line for line in lines if line.startswith(":warning: could not be read")]
-        assert len(unread) == bool(found["problem"])
-        rest = lines[len(unread) :]
+        warned = [line for line in lines if line.startswith(":warning: gcloud warns: ")]
+        assert (len(unread), len(warned)) == (bool(found["problem"]), bool(found["warning"]))
+        rest = lines[len(unread + warned) :]
         more = [int(n) for line in rest[-1:] for n in re.findall(r"^… and (\d+) more;", line)]
-        shown = Counter(html.unescape(line[1:-1]) for line in rest if line[0] == line[-1] == "`")
-        real = Counter(spy.shown(it["name"]) for it in found["instances"])
+        shown = Counter(line for line in rest if line[0] == "`")
+        real = Counter(f"`{name}` {note}".rstrip() for name, _, note in found["instances"])
         assert shown <= real
         assert shown.total() + sum(more) == real.total()
         assert shown or unread or rest == ["-"]
-    assert (spy.AGAIN in json.dumps(message, ensure_ascii=False)) == again
+    told = [it["text"] for block in blocks for it in block.get("elements", [])]
+    assert told == notes
 
 
 class Reader(HTMLParser):
@@ -250,14 +533,15 @@ class Reader(HTMLParser):
 
 
 @PROPERTY
-@given(report=reports(), again=st.booleans())
-def test_a_mail_is_true_and_safe(report: Any, again: bool) -> None:
-    spy = load()
-    read = Reader(spy.mail_html(report, again))
-    assert read.tags <= {"b", "br"}
-    expected = [spy.AGAIN, ""] if again else []
-    for found in spy.in_order(report):
-        names = [spy.shown(it["name"]) for it in found["instances"]]
-        said = [f"{spy.unread(found)}: {spy.shown_reason(found)}"] if found["problem"] else []
-        expected += [f"{found['service']}:", *(said + names or ["-"]), ""]
+@given(report=reports(), notes=NOTES)
+def test_a_mail_is_true_and_safe(report: Any, notes: list[str]) -> None:
+    read = Reader(load().mail_html(report, notes))
+    assert read.tags <= {"b", "br", "i"}
+    expected = [line for note in notes for line in (note, "")]
+    rows = report["rows"]
+    for found in sorted(rows, key=lambda it: (not it["problem"], not it["instances"])):
+        lines = load().remarks(found)
+        lines += [f"{name} {note}".rstrip(" " * (not note)) for name, _, note in found["instances"]]
+        none = [] if found["instances"] or found["problem"] else ["-"]
+        expected += [f"{found['service']}:", *lines, *none, ""]
     assert read.lines == [*expected, ""]
