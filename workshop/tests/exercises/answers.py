@@ -643,14 +643,14 @@ TABLE = {
         ],
     ),
     "silent": Answers(
-        ["waits", "Waits.", " WAITS "],
+        ["its supervisor", "Its supervisor.", " ITS SUPERVISOR "],
         [
-            ("fails the run", "less than the five"),
-            ("tries it again elsewhere", "less than the five"),
-            ("sleeps", "one of the three"),
+            ("nobody", "Not nobody"),
+            ("the scheduler", "Not the scheduler"),
+            ("the worker", "one of the three"),
             ("", "one of the three"),
-            ([["silent"]], "one of the three"),
-            (5, "one of the three"),
+            ([["its supervisor"]], "one of the three"),
+            (3, "one of the three"),
         ],
     ),
     "merge": Answers(
