@@ -1,6 +1,9 @@
 """A cluster: Airflow's components, their databases and one of three executors, as processes."""
 
+import html
 import importlib.util
+import json
+import os
 import shutil
 import tempfile
 import threading
@@ -22,6 +25,8 @@ from workshop.cluster.waiting import SECONDS, Answer, wait_for
 from workshop.ground import Problem
 from workshop.ground.packages import EXECUTORS_LOCK, install
 from workshop.lab import Home, current, inside
+from workshop.sandbox import unused_port
+from workshop.show import Progress
 
 # GiB: the components, measured (0.65, 1.4, 0.8), and the tasks or pods of a lesson beside them.
 NEEDED_MEMORY = {"local": 1.0, "celery": 1.8, "kubernetes": 1.6}
@@ -77,6 +82,38 @@ def free_memory() -> float:
     return free / 2**30
 
 
+class Door:
+    """The way to an Airflow's UI: words, and where somebody looks in JupyterLab a button.
+
+    The button opens a tab beside the notebook, through jupyter-server-proxy and so behind Jupyter's
+    own token. Source: JupyterLab's CommandLinker; the command is of jupyter-server-proxy.
+
+    Args:
+        name: the tab's title.
+        path: of the UI behind Jupyter's address.
+    """
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name, self.path = name, path
+
+    def __repr__(self) -> str:
+        return (
+            f"The UI of the {self.name}: its user is admin, and its password the attribute "
+            "password. In another program than JupyterLab open its address."
+        )
+
+    def _repr_html_(self) -> str:
+        words = f"<p>{html.escape(repr(self))}</p>"
+        if not Progress.is_seen():  # each run has another address
+            return words
+        title = html.escape(self.name)
+        opened = {"id": self.path, "title": self.name, "url": self.path, "newBrowserTab": False}
+        return (
+            f'{words}<button data-commandlinker-command="server-proxy:open" '
+            f"data-commandlinker-args='{html.escape(json.dumps(opened))}'>Open {title}</button>"
+        )
+
+
 class Running:
     """The clusters that run in this notebook, by their executor."""
 
@@ -122,7 +159,11 @@ class Cluster(Components):
             print(f"The {EXECUTORS[executor]} of before is ended first.", flush=True)
             before.stop()
         home = Path(tempfile.mkdtemp(prefix="c", dir=kernel.folder))
-        super().__init__(home, kernel.dags, world_environment())
+        # The path is the one that jupyter-server-proxy has for a port; JupyterHub names its prefix.
+        port, prefix = unused_port(), os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/")
+        self._path = f"{prefix.rstrip('/')}/proxy/absolute/{port}"
+        address = f"http://127.0.0.1:{port}{self._path}"
+        super().__init__(home, kernel.dags, world_environment(), address=address)
         running.clusters[executor] = self
         self.executor = executor
         self.parts = ["scheduler", "dag-processor", "api-server"]
@@ -208,6 +249,10 @@ class Cluster(Components):
             self.stop()
             raise
         print(f"{name} is up: {', '.join([*self.parts, *self.workers])}.")
+
+    def ui(self) -> Door:
+        """Return the way to Airflow's UI."""
+        return Door(EXECUTORS[self.executor], f"{self._path}/")
 
     def _missing(self) -> list[str]:
         """Return what is not up yet; raise what the start raised."""

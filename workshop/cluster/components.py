@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import requests
@@ -57,12 +58,22 @@ class Components:
         home: an empty folder; it is removed at the end.
         dags: the folder of DAG files.
         inherited: the environment that all processes begin with, and all that the DAGs need of it.
+        address: where the API server listens, on loopback; it has a path where a proxy adds one.
+        password: of the user admin; by default a new one.
     """
 
-    def __init__(self, home: Path, dags: Path, inherited: dict[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        inherited: dict[str, str],
+        *,
+        address: str = "",
+        password: str = "",
+    ) -> None:
         self.home = home
-        self.address = f"http://127.0.0.1:{unused_port()}"
-        self.password = secrets.token_urlsafe(12)
+        self.address = address or f"http://127.0.0.1:{unused_port()}"
+        self.password = password or secrets.token_urlsafe(12)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.token = ""
         self._is_over = False
@@ -80,7 +91,7 @@ class Components:
             | SETTINGS["components"]
             | {
                 "AIRFLOW__API__BASE_URL": self.address,
-                "AIRFLOW__API__PORT": self.address.rsplit(":", 1)[1],
+                "AIRFLOW__API__PORT": str(urlsplit(self.address).port),
                 "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",

@@ -1,4 +1,4 @@
-"""`make airflow`: a real Airflow with its UI on the folder dags, beside the sandbox."""
+"""`make airflow`, and Airflow in JupyterLab's launcher: a real one on the folder dags."""
 
 import json
 import os
@@ -16,14 +16,18 @@ from workshop.cluster import COMPONENTS, Components, world_environment
 from workshop.ground import BUILD, DAGS
 from workshop.lab.home import Home, prepared_database
 
+PASSWORD = "GCPSPY_AIRFLOW_PASSWORD"
 
-def start_components(home: Path) -> Components:
+
+def start_components(home: Path, address: str = "", password: str = "") -> Components:
     """Return an Airflow whose components are starting, on the folder dags.
 
     Args:
         home: an empty folder.
+        address: where it listens, as in `Components`.
+        password: of the user admin, as in `Components`.
     """
-    server = Components(home, DAGS, world_environment())
+    server = Components(home, DAGS, world_environment(), address=address, password=password)
     shutil.copyfile(prepared_database(), Home(home).database)
     for name in COMPONENTS:
         server.airflow(name)
@@ -52,15 +56,17 @@ def wait_until_healthy(server: Components, stop: threading.Event) -> None:
     server.started(lambda: stop.is_set() or server.call("GET", "dags/gcp_spy").status_code == 200)
 
 
-def run_airflow(world: str = "talk") -> None:
+def run_airflow(world: str = "talk", address: str = "") -> None:
     """Run Airflow until Ctrl-C, the end of the terminal, or SIGTERM; print what arrives.
 
     Args:
         world: the sandbox's world.
+        address: where it listens, as in `Components`; the password is then in the environment.
 
     Raises:
         Problem: it did not become healthy.
     """
+    password = os.environ.pop(PASSWORD, "")  # DAGs do not see it
     force_sandbox()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -69,11 +75,12 @@ def run_airflow(world: str = "talk") -> None:
     home = Path(tempfile.mkdtemp(prefix="airflow-", dir=BUILD))
     print(sandbox.enter(world, home))
     print("Airflow is starting; that takes about half a minute.", flush=True)
-    server = start_components(home)
+    server = start_components(home, address, password)
     try:
         wait_until_healthy(server, stop)
         if not stop.is_set():
-            print(f"Airflow is at {server.address}; user admin, password {server.password}")
+            if not address:  # in a tab of JupyterLab one is signed in
+                print(f"Airflow is at {server.address}; user admin, password {server.password}")
             print("The DAGs are paused: nothing runs by itself. Ctrl-C ends Airflow.", flush=True)
         _print_arrivals(stop)
     finally:

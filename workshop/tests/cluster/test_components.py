@@ -1,6 +1,9 @@
 """Components of a cluster without an Airflow: what ends them, and what a question comes to."""
 
+import html
+import json
 import os
+import re
 import signal
 import threading
 import time
@@ -15,6 +18,7 @@ import pytest
 from workshop.cluster import Components, cluster
 from workshop.cluster.keeper import alive
 from workshop.ground import Problem
+from workshop.show import Progress
 
 SLEEP = ["sleep", "3600"]
 
@@ -184,3 +188,32 @@ def test_little_memory_is_said_and_refuses_nothing(lab: Any, monkeypatch: Any, c
             cluster.Cluster("local")
         said = capsys.readouterr().out
         assert words in said and bool(said) == bool(words)
+
+
+def test_the_way_to_a_ui_is_a_button_only_where_somebody_looks(monkeypatch: Any) -> None:
+    path = "/user/anna/proxy/absolute/4242/"
+    door = cluster.Door("Executor <of> 'Anna'", path)
+    assert "admin" in repr(door) and "4242" not in repr(door)
+    monkeypatch.setattr(Progress, "is_seen", lambda: False)
+    assert "4242" not in door._repr_html_() and "<button" not in door._repr_html_()
+    monkeypatch.setattr(Progress, "is_seen", lambda: True)
+    shown = door._repr_html_()
+    found = re.search(r"data-commandlinker-args='([^']*)'", shown)
+    assert found and json.loads(html.unescape(found[1])) == {
+        "id": path, "title": door.name, "url": path, "newBrowserTab": False,
+    }  # fmt: skip
+    assert "<of>" not in shown
+
+
+def test_an_address_with_a_path_has_its_port(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    address = "http://127.0.0.1:4242/user/anna/proxy/absolute/4242"
+    made = Components(home, tmp_path, dict(os.environ), address=address)
+    try:
+        assert made.environment["AIRFLOW__API__PORT"] == "4242"
+        assert made.environment["AIRFLOW__API__BASE_URL"] == address
+        tasks = made.environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+        assert tasks == f"{address}/execution/"
+    finally:
+        made.stop()
