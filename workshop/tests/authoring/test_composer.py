@@ -1,7 +1,10 @@
 """What would be uploaded to a managed Airflow, and what would not work there."""
 
 import io
+import os
+import re
 import shutil
+import subprocess
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,9 @@ from typing import Any
 import pytest
 
 from workshop.authoring.checking.generated import DAG_FILE
+from workshop.authoring.checking.headless import read
 from workshop.authoring.upkeep import composer
-from workshop.ground import Problem
+from workshop.ground import NOTEBOOKS, Problem
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +53,26 @@ def test_what_would_not_work_elsewhere_is_named(made: tuple[Path, str], tmp_path
 def test_an_import_without_a_package_is_a_sentence() -> None:
     with pytest.raises(Problem, match="imports nowhere, and no package"):
         composer.requirements("import nowhere\n")
+
+
+def test_the_commands_of_the_notebook_set_every_variable(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
+    cells = read(NOTEBOOKS / "11_composer.ipynb").cells
+    (block,) = (
+        found[1]
+        for cell in cells
+        if (found := re.search(r"```console\n(gcloud.*?)```", cell.source, re.DOTALL))
+    )
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text('#!/bin/sh\nprintf "%s\\n" "$*" >> "$CALLED"\n')
+    gcloud.chmod(0o755)
+    called = tmp_path / "called"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "CALLED": str(called)}
+    subprocess.run(["bash", "-e", "-c", block], cwd=made[0], env=environment, check=True)
+    (given,) = re.findall(r"--update-env-variables=(.*)", called.read_text())
+    wanted = [line for line in composer.VARIABLES.read_text().splitlines() if line[0] != "#"]
+    assert given.split(",") == wanted and len(wanted) == 3
+    for name in re.findall(r"--(?:source|update-pypi-packages-from-file)=(\S+)", block):
+        assert (made[0] / name).exists()
