@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 from workshop.ground.paths import notebooks
 from workshop.ground.problem import Problem
 from workshop.ground.talk import PARTS, slide_of
@@ -14,6 +16,9 @@ from workshop.ground.words import known
 SLIDE = re.compile(r"%%slide[ \t]+(\d+)[ \t]+(\w+)[ \t]*\n")
 EXERCISE = re.compile(r"%%(exercise|solution)[ \t]+(\w+)[ \t]+(\w+)[ \t]*\n")
 OWN_FILE = re.compile(r"%%dag[ \t]+(\w+)[ \t]*\n")
+CELL_MAGIC = re.compile(r"\A%%.*\n?")
+# A cell whose magic takes something else than Python.
+NO_PYTHON = re.compile(r"%%(?!dag\b|slide\b|exercise\b|solution\b|writefile \S+\.py\n)")
 HEADING = re.compile(r"^## Slides? (\d+)(?:–(\d+))? · \S", re.MULTILINE)
 
 
@@ -42,6 +47,17 @@ def code_cells() -> Iterator[tuple[str, int, dict[str, Any]]]:
         for number, cell in enumerate(cells):
             if cell["cell_type"] == "code":
                 yield path.name, number, cell
+
+
+def python_of(source: str) -> str:
+    """Return a cell's Python, its commands and magics as the calls that IPython makes of them.
+
+    Args:
+        source: the cell; of a magic that takes something else than Python nothing is returned.
+    """
+    if NO_PYTHON.match(source):
+        return ""
+    return str(TransformerManager().transform_cell(CELL_MAGIC.sub("", source)))
 
 
 def read_steps() -> list[Step]:

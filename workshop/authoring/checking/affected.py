@@ -14,7 +14,7 @@ from pathlib import Path
 import workshop
 from workshop.authoring.checking.runs import run_pytest
 from workshop.ground import NOTEBOOKS, ROOT, Problem, notebooks
-from workshop.ground.cells import code_cells
+from workshop.ground.cells import code_cells, python_of
 from workshop.ground.talk import WEEKLY, with_clusters
 
 PACKAGE = ROOT / "workshop"
@@ -69,8 +69,6 @@ ELSEWHERE = {
     "workshop.tests.cluster.executors": "make check-executors",
 }
 MOST_NOTEBOOKS = 2  # that run though only what they import changed: one for each core
-# A cell whose magic takes something else than Python.
-NO_PYTHON = re.compile(r"%%(?!dag\b|slide\b|exercise\b|solution\b|writefile \S+\.py\n)")
 IN_A_STRING = re.compile(r"from (workshop[\w.]*) import (\w+(?:, \w+)*)|import (workshop[\w.]*)")
 
 
@@ -223,10 +221,7 @@ class Imports:
         """
         direct: dict[str, set[str]] = {}
         for name, _, cell in code_cells():
-            source = "".join(cell["source"])
-            if NO_PYTHON.match(source):
-                continue
-            code = re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE)
+            code = python_of("".join(cell["source"]))
             direct.setdefault(Path(name).stem, set()).update(imported(code))
         return {
             page: {
