@@ -154,8 +154,8 @@ def test_what_may_take_seconds_says_that_it_is_tried(
     notebook.run_cell(READ)
     with capture_output() as captured:
         check("could_be_read", notebook.user_ns["could_be_read"])
-    shown = [output.data["text/html"] for output in captured.outputs]
-    assert shown == ["check tries your work on &#x27;could_be_read&#x27;.", ""]
+    shown = [output.data.get("text/html") for output in captured.outputs]
+    assert shown == ["check tries your work on &#x27;could_be_read&#x27;.", None]
 
 
 @pytest.mark.parametrize(("call", "cell", "sources", "said"), REFUSED)
