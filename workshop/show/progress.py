@@ -52,7 +52,7 @@ class Progress:
         if markup == self._shown or not self.is_seen():
             return
         self._shown = markup
-        data = {"text/html": markup} if markup else {}  # JupyterLab keeps a line for empty HTML
+        data = {"text/html": markup} if markup else {}
         if self._handle:
             self._handle.update(data, raw=True)
         else:

@@ -128,7 +128,7 @@ def test_every_code_cell_is_collected_and_none_is_skipped() -> None:
     }
 
 
-# Of these files some tests wait for `make check-weekly`: each kind still has one in every check.
+# Of these files some tests wait for `make check-weekly`, and others are in every check.
 # (So do some of cluster/executors.py, which imports what is not here yet.)
 WEEKLY = {
     "authoring/test_launcher.py",
