@@ -7,7 +7,7 @@ import pytest
 from workshop.authoring.checking.generated import INDEX
 from workshop.authoring.checking.guard import complaints
 from workshop.authoring.checking.headless import read
-from workshop.ground import notebooks
+from workshop.ground import NOTEBOOKS, notebooks
 from workshop.ground.talk import read_notebooks
 
 PATHS = notebooks()
@@ -40,3 +40,10 @@ def test_the_person_of_the_slides_stays_out(path: Path) -> None:
     text = path.read_text(encoding="utf-8").lower()
     assert "przedwojski" not in text
     assert "polidea.com" not in text
+
+
+def test_what_12_breaks_is_seen_to_break() -> None:
+    """It takes the escaping out of the DAG: recording would store that nothing noticed it."""
+    cells = read(NOTEBOOKS / "12_gcp_spy_today.ipynb").cells
+    (careless,) = [cell for cell in cells if "run_tests(careless)" in cell.source]
+    assert "failed" in careless.outputs[0].data["text/plain"]
