@@ -1,5 +1,8 @@
 # Every command a person types. `make help` lists them; the first run of any sets everything up.
 .DEFAULT_GOAL := help
+# Bytecode is kept, whatever the surroundings say: more than a hundred processes of the checks import
+# the same modules, and pytest changes the assertions of each test file before it compiles it.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help lab check check-changed check-browser check-executors check-weekly check-examples canary \
   executors composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
   record dags mutants lock setup clean

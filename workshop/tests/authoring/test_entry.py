@@ -143,7 +143,9 @@ WEEKLY = {
     "lab/test_inside.py",
     "lab/test_surroundings.py",
     "sandbox/test_isolation.py",
+    "sandbox/test_mail.py",
     "sandbox/test_real_gcloud.py",
+    "sandbox/test_slack.py",
     "slides/test_steps.py",
     "slides/test_workcopy.py",
 }

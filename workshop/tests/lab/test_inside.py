@@ -143,6 +143,26 @@ cadwyn.applications.generate_versioned_routers = count
 """
 
 
+ASKED = """\
+import asyncio
+from airflow import settings
+from airflow.api_fastapi.execution_api.versions import bundle
+from airflow.sdk.execution_time.supervisor import in_process_api_server
+from sqlalchemy import text
+versions_built = [version.value for version in in_process_api_server().app.versions]
+query = text("PRAGMA synchronous")
+async def ask():
+    async with settings.AsyncSession() as session:
+        return await session.scalar(query)
+asked = [
+    versions_built == [bundle.versions[0].value],
+    len(versions_built) == len(bundle.versions) > 5,
+    settings.Session().scalar(query),
+    asyncio.run(ask()),
+]
+"""
+
+
 @pytest.fixture(scope="module")
 def warmed(tmp_path_factory: Any) -> dict[str, Any]:
     """Start, import Airflow at once, and run a DAG; return what was so at each step."""
@@ -151,9 +171,9 @@ def warmed(tmp_path_factory: Any) -> dict[str, Any]:
         "before = current()[Warming].is_over\nimport airflow\n"
         "after, hook, versions = current()[Warming].is_over, builtins.__import__, len(built)\n"
         f"from workshop.lab.dagcell import write\nnames = {{}}\nwrite('three', {THREE!r}, names)\n"
-        "state = names['three'].test().state\n"
+        "state = names['three'].test().state\n" + ASKED +
         "print(json.dumps({'before': before, 'after': after, 'hook': hook.__name__,"
-        " 'state': state, 'versions': [versions, len(built)]}))\n",
+        " 'state': state, 'versions': [versions, len(built)], 'asked': asked}))\n",
         tmp_path_factory.mktemp("warmed"),
     )
     assert done.returncode == 0, done.stderr
@@ -173,32 +193,12 @@ def test_whoever_imports_airflow_waits_until_it_is_warm(warmed: dict[str, Any]) 
     assert warmed["hook"] == "__import__"
 
 
-VERSIONS = """\
-from airflow.api_fastapi.execution_api.versions import bundle
-from airflow.sdk.execution_time.supervisor import in_process_api_server
-built = [version.value for version in in_process_api_server().app.versions]
-print(built == [bundle.versions[0].value], len(built) == len(bundle.versions) > 5)
-from workshop.lab.dagcell import write
-names = {}
-"""
-
-
 def test_the_api_has_its_newest_version_alone_and_nothing_waits_for_the_disk(
-    tmp_path: Path,
+    warmed: dict[str, Any],
 ) -> None:
     """Both versions and both connections are looked at where tasks and notebooks use them."""
-    done = python(
-        RUN + VERSIONS + f"write('three', {THREE!r}, names)\n"
-        "print(names['three'].test().state)\n"
-        "import asyncio\nfrom airflow import settings\nfrom sqlalchemy import text\n"
-        "query = text('PRAGMA synchronous')\n"
-        "print(settings.Session().scalar(query))\n"
-        "async def ask():\n    async with settings.AsyncSession() as session:\n"
-        "        return await session.scalar(query)\n"
-        "print(asyncio.run(ask()))\n",
-        tmp_path,
-    )  # fmt: skip
-    assert done.stdout.endswith("True False\nsuccess\n0\n0\n"), done.stdout + done.stderr
+    newest_alone, all_are_left, *waits = warmed["asked"]
+    assert (newest_alone, all_are_left, waits) == (True, False, [0, 0])
 
 
 OLDER = """\
@@ -224,11 +224,11 @@ def test_where_airflow_has_changed_the_api_is_built_its_own_way(
     done = python(
         f"from workshop.lab import inside\nbuild = inside.build_newest_api\n"
         f"def changed():\n{changed}    build()\ninside.build_newest_api = changed\n"
-        + RUN + VERSIONS
-        + f"write('three', {THREE!r}, names)\nprint(names['three'].test().state)\n",
+        + RUN + ASKED + "from workshop.lab.dagcell import write\nnames = {}\n"
+        f"write('three', {THREE!r}, names)\nprint(*asked[:2], names['three'].test().state)\n",
         tmp_path,
     )  # fmt: skip
-    assert done.stdout.endswith("False True\nsuccess\n"), done.stdout + done.stderr
+    assert done.stdout.endswith("False True success\n"), done.stdout + done.stderr
 
 
 def test_secrets_that_airflow_knows_are_masked(lab: Any) -> None:

@@ -197,9 +197,11 @@ def test_the_readme_s_four_cells_work_in_a_notebook_of_one_s_own(tmp_path: Path)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     own = readme.partition("## In a notebook of your own")[2].partition("\n## ")[0]
     cells = re.findall(r"```python\n(.*?)```", own, re.DOTALL)
+    # This process may be in the sandbox, and have the stand-in on its PATH.
     kernel = Kernel(
-        tmp_path, AIRFLOW_VAR_COLOUR="green", AIRFLOW__CORE__EXECUTOR="no.such.Executor"
-    )
+        tmp_path, PATH=os.defpath,
+        AIRFLOW_VAR_COLOUR="green", AIRFLOW__CORE__EXECUTOR="no.such.Executor",
+    )  # fmt: skip
     try:
         shown = [kernel.run(cell) for cell in cells]
         assert len(shown) == 4

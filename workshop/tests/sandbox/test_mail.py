@@ -281,6 +281,7 @@ def test_html_as_text_keeps_words_apart(markup: str, text: str) -> None:
     assert as_text(markup) == text
 
 
+@pytest.mark.weekly
 def test_html_with_very_many_blanks_is_text(lab: Any) -> None:
     """So many that whoever looks again from each of them does not come to an end."""
     many = 300_000

@@ -232,6 +232,7 @@ def test_a_message_that_is_nested_too_deeply_is_refused(lab: Any) -> None:
         assert status == 400
 
 
+@pytest.mark.weekly
 def test_a_long_list_is_taken(lab: Any) -> None:
     """So long that whoever compares each item with all that it could be does not come to an end."""
     sandbox.enter("talk")
