@@ -135,6 +135,7 @@ WEEKLY = {
     "authoring/test_mutations.py",
     "authoring/test_recording.py",
     "authoring/test_server.py",
+    "authoring/test_upstream.py",
     "authoring/test_worlds.py",
     "cluster/test_trials.py",
     "exercises/test_judges.py",

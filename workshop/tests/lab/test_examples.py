@@ -2,9 +2,11 @@
 
 So do cells as a learner types them in the first hour. Each runs with bare Airflow (`bare.py`), as
 a `%%dag` cell, and as a plain cell. What the metadata database holds afterwards is compared.
-`left_out.csv` says which examples do not run, and why. What bare Airflow leaves of those that run in
-every check is recorded in `bare.json`, with its version: bare Airflow's own start and runs cost more
-than the cells'. Another version runs anew, and so does every one once a week.
+`left_out.csv` says which examples do not run, and why.
+
+What bare Airflow leaves of those that run in every check is recorded in `bare.json`, with its
+version: its start and its runs cost more than those of the cells. Another version runs anew, and so
+does each once a week.
 """
 
 import csv

@@ -171,8 +171,9 @@ def warmed(tmp_path_factory: Any) -> dict[str, Any]:
         "before = current()[Warming].is_over\nimport airflow\n"
         "after, hook, versions = current()[Warming].is_over, builtins.__import__, len(built)\n"
         f"from workshop.lab.dagcell import write\nnames = {{}}\nwrite('three', {THREE!r}, names)\n"
-        "state = names['three'].test().state\n" + ASKED +
-        "print(json.dumps({'before': before, 'after': after, 'hook': hook.__name__,"
+        "state = names['three'].test().state\n"
+        + ASKED
+        + "print(json.dumps({'before': before, 'after': after, 'hook': hook.__name__,"
         " 'state': state, 'versions': [versions, len(built)], 'asked': asked}))\n",
         tmp_path_factory.mktemp("warmed"),
     )
