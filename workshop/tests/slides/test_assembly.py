@@ -82,6 +82,15 @@ def test_names_that_left_the_file_leave_the_notebook(
     assert names["mine"] == 1
 
 
+def test_a_name_that_a_cell_took_away_is_no_hindrance(
+    builder: Builder, names: dict[str, Any]
+) -> None:
+    builder.write(29, "gcp_services", "OLD = 1\n")
+    del names["OLD"], names["dag"]
+    builder.write(29, "gcp_services", "NEW = 2\n")
+    assert names["NEW"] == 2 and names["dag"].dag_id == "gcp_spy"
+
+
 def test_an_error_is_shown_at_the_line_of_its_cell(builder: Builder, lab: Any) -> None:
     before = (lab.dags / "gcp_spy.py").read_text(encoding="utf-8")
     with pytest.raises(ZeroDivisionError) as raised:
