@@ -325,7 +325,7 @@ class Ran:
         self.xcoms = {(row.task, row.key): row.value for row in kept.itertuples()}
         self.errors = {
             task: " ".join(words).rstrip(".")
-            for (_, task, _, _), lines in logs.of_run(run.run_id).items()
+            for (task, _, _), lines in logs.of_run(run).items()
             if (words := _words_of_failure(lines))
         }
 

@@ -47,9 +47,10 @@ def open_lab(
     if not session.find(Home):
         home = session.put(make_home(keep))
         session.put(DagFolder(home.dags))
-        session.put(Runs())
+        runs = session.put(Runs())
         prepared = session.find(Prepared)
         logs = session.put(prepared.logs if prepared else TaskLogs())
+        runs.around.append(logs.run)
 
         def work() -> None:
             if prepared:

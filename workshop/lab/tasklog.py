@@ -7,9 +7,9 @@ import graphlib
 import re
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,16 @@ from workshop.lab import inside
 from workshop.lab.interrupts import end_task
 from workshop.lab.process import Output, debugging_at, put_back
 
-Key = tuple[str, str, int, int]  # run_id, task_id, map_index, try_number
+Key = tuple[str, int, int]  # task_id, map_index, try_number
 Line = tuple[str, str]  # level, message
+
+
+@dataclass
+class _Run:
+    """What one DagRun logged."""
+
+    depths: dict[str, int] = field(default_factory=dict)  # of each task
+    lines: dict[Key, list[Line]] = field(default_factory=dict)
 
 
 class TaskLogs:
@@ -27,29 +35,41 @@ class TaskLogs:
     def __init__(self) -> None:
         self.observers: list[Callable[[Any, str], None]] = []  # a task instance, its new state
         self.cleaners: list[Callable[[str], str]] = []  # what takes secrets out of a message
-        self._lines: dict[Key, list[Line]] = defaultdict(list)
-        self._depths: dict[str, dict[str, int]] = {}  # of each task, by run
-        self._key: Key | None = None  # of the task that has this process
+        self._runs: dict[tuple[str, str], _Run] = {}  # by dag_id and run_id
+        self._newest: dict[str, str] = {}  # the run_id of each DAG's run that goes on
+        self._lines: list[Line] | None = None  # of the task that has this process
         self._output: Output | None = None
         self._running: Any = None  # the task instance that told last that it runs
 
     def forget(self) -> None:
         """Forget all lines."""
-        self._lines.clear()
-        self._depths.clear()
+        self._runs.clear()
 
-    def of_run(self, run_id: str) -> dict[Key, list[Line]]:
+    @contextmanager
+    def run(self, dag: Any) -> Iterator[None]:
+        """Be around a run of a DAG: it may have the id of an earlier one, in whose place it comes.
+
+        Args:
+            dag: the DAG.
+        """
+        self._newest.pop(dag.dag_id, None)
+        yield
+
+    def of_run(self, run: Any) -> dict[Key, list[Line]]:
         """Return the captured lines of one DagRun, by task and try.
 
         A task comes after those that it waits for; tasks that could run in any order are sorted.
+
+        Args:
+            run: anything with a dag_id and a run_id.
         """
-        depths = self._depths.get(run_id, {})
-        keys = sorted(key for key in self._lines if key[0] == run_id)
-        return {key: self._lines[key] for key in sorted(keys, key=lambda key: depths[key[1]])}
+        kept = self._runs.get((run.dag_id, run.run_id), _Run())
+        keys = sorted(kept.lines, key=lambda key: (kept.depths[key[0]], key))
+        return {key: kept.lines[key] for key in keys}
 
     def of_task(self, ti: Any) -> list[Line]:
         """Return the captured lines of one try of a task."""
-        return self._lines.get(_key(ti), [])
+        return self.of_run(ti).get(_key(ti), [])
 
     def plain(self, message: str) -> str:
         """Return a log message without secrets, and without folders and ports."""
@@ -69,16 +89,16 @@ class TaskLogs:
             ti: anything with a task instance's ids.
             dag: its DAG.
         """
-        depths = self._depths.setdefault(ti.run_id, {})
-        if ti.task_id not in depths:  # a run of another DAG may have the same id
-            depths.update(_depths(dag))
-        self._key = _key(ti)
-        self._lines.setdefault(self._key, [])  # it ran, whatever it logs
+        if self._newest.get(ti.dag_id) != ti.run_id:
+            self._newest[ti.dag_id] = ti.run_id
+            self._runs[ti.dag_id, ti.run_id] = _Run(_depths(dag))
+        lines = self._runs[ti.dag_id, ti.run_id].lines
+        self._lines = lines.setdefault(_key(ti), [])  # it ran, whatever it logs
         try:
             with put_back(), debugging_at(sys.stdout), Output(self._keep_line) as self._output:
                 yield
         finally:
-            self._key = self._output = self._running = None
+            self._lines = self._output = self._running = None
 
     def keep(self, level: str, message: str) -> None:
         """Keep what was logged while a task has this process."""
@@ -87,9 +107,9 @@ class TaskLogs:
             self._keep_line(level, message)
 
     def _keep_line(self, level: str, text: str) -> None:
-        if self._key:
+        if self._lines is not None:
             lines = inside.redact(text).splitlines()
-            self._lines[self._key] += [(level, line) for line in lines if line.strip()]
+            self._lines += [(level, line) for line in lines if line.strip()]
 
     def pause(self, state: str) -> None:
         """Take note that the running task pauses, in `state`: no listener is called for that."""
@@ -118,7 +138,7 @@ class TaskLogs:
 
 
 def _key(ti: Any) -> Key:
-    return (ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, ti.try_number)
+    return (ti.task_id, -1 if ti.map_index is None else ti.map_index, ti.try_number)
 
 
 def _depths(dag: Any) -> dict[str, int]:

@@ -135,18 +135,18 @@ class RunBar:
     def __init__(self, dag: Any, progress: Progress, patience: float) -> None:
         self.dag = dag
         self.waits = ""
-        self._states: list[str | None] = []  # of all task instances of the run
+        self._told: dict[tuple[str, int], str] = {}  # what was told of each task instance
+        self._changes = 0
         self._over = threading.Event()
         # In a thread: a task that takes long changes nothing meanwhile.
-        self._thread = threading.Thread(target=self._run, args=(progress, patience), daemon=True)
+        self._thread = threading.Thread(target=self._show, args=(progress, patience), daemon=True)
         self._thread.start()
 
     def changed(self, ti: Any, state: str) -> None:
-        """Take a change of a task, and what the run knows of those that will never run."""
-        self._states = [
-            state if (row.task, row.map_index) == (ti.task_id, ti.map_index) else row.state
-            for row in inside.task_instances(ti).itertuples()
-        ]
+        """Take a change of a task."""
+        self._told[ti.task_id, -1 if ti.map_index is None else ti.map_index] = state
+        self._run = SimpleNamespace(dag_id=ti.dag_id, run_id=ti.run_id)
+        self._changes += 1
         self.waits = f"'{ti.task_id}' waits for its trigger" if state == "deferred" else ""
 
     def end(self) -> None:
@@ -154,13 +154,20 @@ class RunBar:
         self._over.set()
         self._thread.join()
 
-    def _run(self, progress: Progress, pause: float) -> None:
+    def _show(self, progress: Progress, pause: float) -> None:
         begun = time.monotonic()
+        states: dict[tuple[str, int], str] = {}
+        seen = 0
         with progress:
             while not self._over.wait(pause):
                 pause = min(pause, SECONDS_A_STEP)
-                ended = sum(state in ENDED for state in self._states)
-                total = len(self._states) or len(self.dag.tasks)  # a mapped one has many instances
+                # Once a step and not at each change: a mapped task may have a thousand instances.
+                if seen != self._changes:
+                    seen = self._changes
+                    there = inside.task_instances(self._run).itertuples()
+                    states = {(row.task, row.map_index): row.state for row in there}
+                ended = sum(state in ENDED for state in (states | self._told).values())
+                total = len(states) or len(self.dag.tasks)  # a mapped one has many instances
                 text = (
                     f"{self.dag.dag_id}: {ended} of {total} tasks have ended, "
                     f"{time.monotonic() - begun:.0f} s\n{self.waits}"

@@ -81,16 +81,16 @@ def logs(run: Any, task_id: str | None = None) -> None:
         Problem: the run has no such task; the sentence names the nearest.
     """
     kept = current()[TaskLogs]
-    found = kept.of_run(_run(run).run_id)
+    found = kept.of_run(_run(run))
     if task_id is not None:
-        found = {key: lines for key, lines in found.items() if key[1] == task_id}
+        found = {key: lines for key, lines in found.items() if key[0] == task_id}
         there = list(dict.fromkeys(inside.task_instances(run)["task"]))
         if there and not found:  # a run of a cluster has no tasks in this notebook
             known(task_id, there, "task")
     if not found:
         nothing = f"The task {task_id} logged nothing" if task_id else "No task logged anything"
         print(f"{nothing} in this notebook.")
-    for (_, task, map_index, tries), lines in found.items():
+    for (task, map_index, tries), lines in found.items():
         index = "" if map_index == -1 else f", index {map_index}"
         print(f"── {task}{index}, try {tries}")
         for level, message in lines:

@@ -155,7 +155,7 @@ def test_the_message_names_what_the_talk_s_names(box: sandbox.Sandbox) -> None:
 def test_the_reason_is_named_and_no_secret_is(box: sandbox.Sandbox) -> None:
     run = run_today(spanner="denied", slack=500)
     secret = box.slack.webhook.rsplit("/", 1)[1]
-    logged = json.dumps([str(lines) for lines in current()[TaskLogs].of_run(run.run_id).values()])
+    logged = json.dumps([str(lines) for lines in current()[TaskLogs].of_run(run).values()])
     assert secret not in logged
     assert "does not have permission" in box.mail.mails[0].text
     assert secret not in box.mail.mails[0].html + json.dumps(box.slack.messages[0].payload)

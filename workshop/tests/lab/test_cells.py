@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,17 +122,24 @@ def test_an_error_in_a_task_shows_the_learner_s_lines_alone(cell: Any, capsys: A
     assert "airflow" not in "".join(lines)
 
 
-def test_runs_of_one_moment_show_the_logs_of_their_tasks(cell: Any, capsys: Any) -> None:
+def test_runs_of_one_moment_have_logs_of_their_own(cell: Any, capsys: Any) -> None:
     """A run's id is made of its moment, so two of them can have the same."""
-    cell(
-        f"import pendulum\nmoment = pendulum.datetime(2018, 12, 1, tz='UTC')\n{FRUIT}\n"
-        "fruit.test(run_after=moment)"
-    )
-    other = FRUIT.replace("fruit", "berries").replace("apples", "cherries")
-    run = cell(f"{other}\nrun = berries.test(run_after=moment)")["run"]
-    capsys.readouterr()
-    show.logs(run, "cherries")
-    assert "── cherries, try 1" in capsys.readouterr().out
+
+    def logged(source: str, name: str) -> str:
+        at = "logical_date=moment, run_after=moment"
+        head = "import pendulum\nmoment = pendulum.datetime(2018, 12, 1, tz='UTC')\n"
+        run = cell(f"{head}{source}\nrun = {name}.test({at})")["run"]
+        capsys.readouterr()
+        show.logs(run)
+        return str(capsys.readouterr().out)
+
+    assert "3 apples" in logged(FRUIT, "fruit")
+    said = logged(FRUIT.replace("fruit", "berries").replace("apples", "cherries"), "berries")
+    assert re.findall("── .*", said) == ["── cherries, try 1", "── pears, try 1"]
+    assert "3 cherries" in said and "3 apples" not in said
+    said = logged(FRUIT.replace("apples", "plums"), "fruit")
+    assert re.findall("── .*", said) == ["── plums, try 1", "── pears, try 1"]
+    assert "3 plums" in said and "3 apples" not in said
 
 
 # --- a cell with %%dag

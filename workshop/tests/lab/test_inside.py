@@ -253,7 +253,7 @@ def test_logs_of_a_task_are_captured_and_states_are_told(lab: Any) -> None:
     logs.observers.remove(observer)
     assert told[:2] == [("numbers", "running"), ("numbers", "success")]
     assert ("again", "up_for_retry") in told
-    lines = logs.of_run(run.run_id)[run.run_id, "again", 1, 1]
+    lines = logs.of_run(run)["again", 1, 1]
     assert ("error", "ValueError: not at the first try") in lines
 
 

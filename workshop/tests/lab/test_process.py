@@ -43,7 +43,7 @@ def run(name: str, *body: str) -> Any:
 
 def logged(run: Any) -> list[tuple[str, str]]:
     """Return what the task itself logged and printed."""
-    (lines,) = current()[TaskLogs].of_run(run.run_id).values()
+    (lines,) = current()[TaskLogs].of_run(run).values()
     return lines[: next(n for n, (_, text) in enumerate(lines) if text.startswith("Done."))]
 
 

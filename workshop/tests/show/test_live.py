@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from workshop import sandbox, show
 from workshop.ground import Problem
-from workshop.lab import Runs, TaskLogs, current
+from workshop.lab import Runs, TaskLogs, current, inside
 from workshop.show import Graphs, Progress, live, watch
 from workshop.show.graphs import PRIORITY
 from workshop.show.live import RunBar
@@ -177,17 +178,17 @@ class Shown(Progress):
 def bar(lab: Any) -> Iterator[Callable[[float], list[str]]]:
     """Return a function that gives runs a bar after some seconds, and what it shows."""
     session, logs, runs = current(), current()[TaskLogs], current()[Runs]
-    before = session[Graphs]
+    before, observers, around = session[Graphs], list(logs.observers), list(runs.around)
 
     def show_after(patience: float) -> list[str]:
         texts: list[str] = []
         graphs = session.put(Graphs(lambda: Shown(texts), patience))
-        logs.observers[:], runs.around[:] = [graphs.changed], [graphs.run]
+        logs.observers[:], runs.around[:] = [graphs.changed], [graphs.run, logs.run]
         return texts
 
     yield show_after
     session.put(before)
-    logs.observers[:], runs.around[:] = [before.changed], [before.run]
+    logs.observers[:], runs.around[:] = observers, around
 
 
 def test_a_long_run_that_nobody_watches_shows_how_far_it_is(whole: Any, bar: Any) -> None:
@@ -242,6 +243,26 @@ def test_a_bar_counts_what_never_runs_and_each_instance_of_a_mapped_task(bar: An
         "does": "success", "f": "upstream_failed", "fails": "failed", "last": "success",
         "s": "skipped", "skips": "skipped",
     }  # fmt: skip
+
+
+def test_a_bar_asks_the_database_once_a_step_however_much_changes(
+    lab: Any, monkeypatch: Any
+) -> None:
+    asked: list[str] = []
+
+    def task_instances(run: Any) -> pd.DataFrame:
+        asked.append(run.run_id)
+        return pd.DataFrame({"task": "a", "map_index": range(900), "state": None})
+
+    monkeypatch.setattr(inside, "task_instances", task_instances)
+    texts: list[str] = []
+    bar = RunBar(SimpleNamespace(dag_id="d", tasks=["a"]), Shown(texts), 0.01)
+    for index in range(900):
+        ti = SimpleNamespace(dag_id="d", run_id="r", task_id="a", map_index=index)
+        bar.changed(ti, "success")
+    wait_for(r"900 of 900: .*", texts)
+    bar.end()
+    assert set(asked) == {"r"} and len(asked) < 90
 
 
 def test_what_ends_in_airflow_has_ended_for_a_bar() -> None:
