@@ -18,12 +18,20 @@ import traceback
 import weakref
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from workshop.ground import Problem
 from workshop.lab.process import place_of
 
 if TYPE_CHECKING:
@@ -46,6 +54,10 @@ SERVER = "airflow.api_fastapi."
 ONLY_ASCII = (
     "dag.test() cannot send ids with letters beyond ASCII, a limit of Airflow's own: "
     "dag_display_name and task_display_name may have them."
+)
+NO_SERVER = (
+    "dag.test(use_executor=True) hands the tasks to an executor, whose processes ask Airflow's API "
+    "server, and none runs here: leave use_executor out."
 )
 # What `dag.test()` logs each second in which it has nothing to run.
 WAITS = ("No tasks to run. unrunnable tasks: ", "Waiting for Human-in-the-loop input")
@@ -517,12 +529,14 @@ def surround(
     """Be around each run of `dag.test()`, and around each of its tasks and triggers; call once.
 
     A file of the dags folder is read anew at each run. It prints nothing then, and a run that it
-    begins itself is none: otherwise it would be read without end.
+    begins itself is none: otherwise it would be read without end. A DAG in it is left out where
+    one with the same id ran last from a cell: otherwise the two would be stored in turn.
 
     Args:
         run_of: gets the DAG.
         process_of: gets the task instance and the DAG.
     """
+    from airflow import settings
     from airflow.dag_processing import dagbag
     from airflow.sdk import DAG
     from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor as Supervisor
@@ -531,11 +545,16 @@ def surround(
     start, run_trigger = Supervisor.start, Supervisor.run_trigger_in_process
     reading: list[Any] = []
     running: list[Any] = []
+    of_cells: set[str] = set()  # the ids of DAGs that ran last from a cell
 
     @wraps(test)
     def test_within(dag: Any, *words: Any, **more: Any) -> Any:
         if reading:
             return None
+        if signature(test).bind(dag, *words, **more).arguments.get("use_executor"):
+            raise Problem(NO_SERVER)  # else the run fails, or waits, without a word
+        from_file = is_in(Path(settings.DAGS_FOLDER), dag)
+        (of_cells.discard if from_file else of_cells.add)(dag.dag_id)
         with run_of(dag):
             running.append(dag)
             try:
@@ -551,6 +570,8 @@ def surround(
                 read(bag, *words, **more)
         finally:
             reading.pop()
+        for dag_id in of_cells:
+            bag.dags.pop(dag_id, None)
 
     def start_within(*, what: Any, task: Any, **more: Any) -> Any:
         with process_of(what, task.dag):
@@ -667,6 +688,17 @@ def sentence(error: Exception) -> str:
         wrong = str(error).partition("\n")[0].rstrip(".")
         return f"{wrong}. Give params their values: dag.test(run_conf={{...}})."
     return ""
+
+
+def forget_secrets_files() -> None:
+    """Forget what `dag.test(conn_file_path=…, variable_file_path=…)` read; a later run reads anew.
+
+    Airflow keeps the first files of a process, though it has put the environment back.
+    """
+    from airflow.sdk import configuration
+
+    with suppress(AttributeError):  # an Airflow that keeps nothing has nothing to forget
+        configuration.clear_secrets_backends_cache()
 
 
 def why_it_waits(dag_id: str) -> dict[str, str]:

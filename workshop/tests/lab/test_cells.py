@@ -83,6 +83,21 @@ def test_a_changed_cell_is_a_new_version_and_its_source_is_stored(cell: Any) -> 
     assert list(show.tasks(run)["task"]) == ["apples", "more", "pears"]
 
 
+def test_a_dag_in_a_cell_and_one_of_its_id_in_a_file_are_not_stored_in_turn(cell: Any) -> None:
+    fruit = cell(f"%%dag fruit\n{FRUIT}")["fruit"]
+    assert fruit.test().state == "success"
+    first = versions_of(fruit)
+    changed = FRUIT.replace("apples", "plums")
+    names = cell(f"{changed}\nwith DAG('basket') as basket: ...")
+    for name in ("fruit", "basket", "fruit"):
+        assert names[name].test().state == "success"
+        assert versions_of(fruit) == first + 1
+        assert source_of(fruit).startswith(changed)
+    assert fruit.test().state == "success"  # that of the file
+    assert versions_of(fruit) == first + 2
+    assert source_of(fruit) == FRUIT
+
+
 def test_two_dags_in_a_cell_one_under_a_decorator_and_one_that_a_function_makes(cell: Any) -> None:
     names = cell(
         "from airflow.sdk import dag, task\n@task\ndef two():\n    return 2\n"
@@ -268,6 +283,46 @@ def test_params_that_are_missing_or_wrong_are_a_sentence(lab: Any, conf: Any) ->
         names["sized"].test(run_conf=conf)
     assert "\n" not in str(told.value)
     assert names["sized"].test(run_conf={"size": 3}).state == "success"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {"use_executor": True}), ((None, None, None, None, None, True), {})]
+)
+def test_an_executor_that_would_find_no_server_is_a_sentence(
+    cell: Any, given: Any, named: Any
+) -> None:
+    fruit = cell(FRUIT)["fruit"]
+    with pytest.raises(Problem, match=r"API server, and none runs here: leave use_executor out\.$"):
+        fruit.test(*given, **named)
+    assert fruit.test(use_executor=False).state == "success"
+
+
+def test_each_run_reads_the_files_of_connections_and_variables_that_it_is_given(
+    cell: Any, work_in: Path
+) -> None:
+    """Airflow alone keeps those of the first run until its process ends."""
+    asks = cell(
+        "from airflow.sdk import DAG, BaseHook, Variable, task\n"
+        "from airflow.sdk.exceptions import AirflowNotFoundException\n"
+        "with DAG('asks') as asks:\n"
+        "    @task\n    def look():\n"
+        "        try:\n"
+        "            return [BaseHook.get_connection('shop').host, Variable.get('colour', None)]\n"
+        "        except AirflowNotFoundException:\n            return 'none'\n"
+        "    look()\n"
+    )["asks"]
+
+    def kept(**files: str) -> Any:
+        return show.xcoms(asks.test(**files))["value"].iloc[0]
+
+    Path("a.yaml").write_text("shop: {conn_type: http, host: example.com}\n")
+    Path("b.yaml").write_text("shop: {conn_type: http, host: example.org}\n")
+    Path("colours.yaml").write_text("colour: green\n")
+    assert kept(conn_file_path="a.yaml") == ["example.com", None]
+    assert kept() == "none"
+    assert kept(conn_file_path="b.yaml") == ["example.org", None]
+    both = {"conn_file_path": "a.yaml", "variable_file_path": "colours.yaml"}
+    assert kept(**both) == ["example.com", "green"]
 
 
 def test_an_import_of_an_older_airflow_names_today_s(lab: Any) -> None:
