@@ -82,6 +82,8 @@ def sensor(dag: Any) -> None:
         _expect_seen(ran, names, True, "web-1 runs in the world 'talk'")
         ran.expect_success()
         others = re.compile(rf"(?!({'|'.join(map(re.escape, names))})$)")
+        # Without what comes after the list: Airflow waits a second for each that never runs.
+        dag = dag.partial_subset([*names, listing.task_id], include_upstream=True)
         path = current()[Home].folder / "machines.yaml"
         for seen, machines, what in SEEN:
             path.write_text(MACHINES.format(machines), encoding="utf-8")
