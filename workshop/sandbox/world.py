@@ -298,7 +298,7 @@ def use_real() -> str:
     """
     missing = [name for name in DAG_VARIABLES if not os.environ.get(name)]
     if not shutil.which("gcloud"):
-        missing.insert(0, "the program gcloud")
+        missing.insert(0, "program gcloud")
     if missing:
         raise Problem(
             f"GCPSPY_WORLD=real asks for the real world, but there is no {', no '.join(missing)}. "

@@ -195,6 +195,51 @@ def test_a_folder_that_cannot_run_is_told_from_one_that_can(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_walls_have_the_names_that_gcloud_and_google_s_libraries_read(tmp_path: Path) -> None:
+    """Each as `gcloud topic configurations` and google-auth spell it."""
+    apis = ("SQL", "SPANNER", "BIGTABLEADMIN", "COMPUTE", "FILE")
+    over = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": "http://127.0.0.1:9/" for api in apis}
+    assert isolation.walls(tmp_path) == over | {
+        "CLOUDSDK_CONFIG": str(tmp_path / "gcloud"),
+        "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+        "CLOUDSDK_PROXY_TYPE": "http",
+        "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
+        "CLOUDSDK_PROXY_PORT": "9",
+        "GCE_METADATA_HOST": "127.0.0.1:9",
+        "GCE_METADATA_IP": "127.0.0.1:9",
+        "GCE_METADATA_ROOT": "127.0.0.1:9",
+    }
+
+
+def test_what_is_real_is_forgotten_once_and_what_a_cell_sets_later_stays(
+    tmp_path: Path, own_environment: None
+) -> None:
+    kept = {"AIRFLOW_VAR_COLOUR": "green", "GCPSPY_WORLD": "real", "COLOUR": "red"}
+    os.environ.update(READERS | kept | {"CLOUDSDK_CONFIG": "/home/ada/.config/gcloud"})
+    isolation.build_walls(tmp_path)
+    left = {name: os.environ.get(name) for name in READERS | kept}
+    assert left == dict.fromkeys(READERS) | kept | {"GCE_METADATA_HOST": "127.0.0.1:9"}
+    assert (tmp_path / "gcloud").stat().st_mode & 0o777 == 0o700
+    os.environ["GCPSPY_COLOUR"] = "blue"
+    isolation.build_walls(tmp_path)
+    assert os.environ["GCPSPY_COLOUR"] == "blue"
+
+
+def test_what_is_found_in_place_of_the_stand_in_is_named(
+    box: Sandbox, mine: Path, monkeypatch: Any
+) -> None:
+    begins = "The sandbox does not hold, so nothing runs here: "
+    ends = "in place of the stand-in. Restart the kernel, and run the notebook from its top."
+    for path, found in (("/nowhere", "no gcloud"), (mine, mine / "gcloud")):
+        monkeypatch.setenv("PATH", str(path))
+        with pytest.raises(Problem) as raised:
+            isolation.ask(box.home, lambda found: False)
+        assert str(raised.value) == f"{begins}PATH finds {found} {ends}"
+
+
 OTHERS = {
     "PATH": "{mine}:/usr/bin:/bin",
     "BASH_FUNC_gcloud%%": "() {{ echo mine; }}",

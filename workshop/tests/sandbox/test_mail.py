@@ -7,12 +7,13 @@ import re
 import smtplib
 import urllib.parse
 from email.message import EmailMessage
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from workshop import sandbox
-from workshop.sandbox import mailcard
+from workshop.sandbox import mailcard, mailserver
 from workshop.sandbox.cards import as_text, card
 
 
@@ -41,6 +42,44 @@ def test_the_mail_server_takes_a_mail(lab: Any) -> None:
     assert (got.subject, got.html) == ("Żółw", "<b>Cloud SQL</b>:<br>gęś<br>")
     people = "from a@example.com to b@example.com"
     assert repr(got) == f"Mail {people}\nŻółw\n\nCloud SQL:\ngęś"
+
+
+def test_a_mailbox_that_is_not_there_is_refused(enter: Any) -> None:
+    enter("services: {}\nfaults: {mail: refused}\n")
+    with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+        send(letter("x"))
+    assert refused.value.recipients == {"b@example.com": (550, b"5.1.1 No such mailbox")}
+    assert sandbox.arrived().empty
+
+
+def test_a_slow_server_takes_the_first_mail_too_late(enter: Any, monkeypatch: Any) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    enter("services: {}\nfaults: {mail: slow}\n")
+    monkeypatch.setattr(mailserver, "asyncio", SimpleNamespace(sleep=sleep))
+    for number in (1, 2):
+        send(letter("x"))
+        assert len(sandbox.arrivals()) == number
+    assert waited == [6] and f"timeout={waited[0] - 1}&" in os.environ["AIRFLOW_CONN_SMTP_DEFAULT"]
+
+
+def test_a_port_that_nobody_listens_on_is_one_that_anybody_may_take() -> None:
+    assert mailserver.unused_port() > 1023
+
+
+def test_headers_and_text_are_read_as_they_were_written(lab: Any) -> None:
+    sandbox.enter("talk")
+    got = send(
+        b"Message-ID: <one\r\n two@example.com>\r\nCc: \xff <c@example.com>\r\n"
+        b"Content-Type: text/html; charset=iso-8859-2\r\n\r\nza\xbf\xf3\xb3\xe6",
+        "c@example.com",
+    )
+    assert (got.message_id, got.cc, got.text) == (
+        "<one two@example.com>", ("c@example.com",), "zażółć",
+    )  # fmt: skip
 
 
 def test_each_mail_server_keeps_its_own() -> None:
@@ -250,6 +289,7 @@ def test_cc_and_bcc_are_told_apart(lab: Any) -> None:
     [
         (b"Subject: s\r\n\r\n1 < 2\r\n<b>3</b>", "1 < 2\n<b>3</b>"),
         (b"Content-Type: text/html; charset=none-such\r\n\r\n<i>a</i> b", "a b"),
+        (b"Content-Type: text/html; charset=none-such\r\n\r\na\xffb", "a\ufffdb"),
         (b'Content-Type: text/html; charset="\0"\r\n\r\n<i>a</i> b', "a b"),
         (b"Content-Type: text/html; charset=utf-8\r\n\r\na\xffb", "a\ufffdb"),
         (b"Subject: \xff\r\nTo: @@,<\r\nMessage-ID: [<>]\r\n\r\nkept", "kept"),

@@ -3,13 +3,48 @@
 import json
 import os
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+import psutil
 import pytest
 
 from workshop import sandbox
 from workshop.ground import Problem
+from workshop.lab import current
+from workshop.sandbox import world
 from workshop.tests.sandbox.tools import RECORDED, WORLD, ask, post
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("talk", "Sandbox, world 'talk': 11 instances.\n"),
+        ("denied", "Sandbox, world 'denied': 5 instances, faults: spanner denied.\n"),
+    ],
+)
+def test_a_world_says_what_is_in_it(lab: Any, name: str, said: str) -> None:
+    assert sandbox.enter(name) == (
+        f"{said}gcloud, Slack and the mail server are stand-ins on this machine; nothing leaves it."
+    )
+
+
+def test_a_program_stays_where_it_is_until_the_home_is_another_one(
+    lab: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    sandbox.enter("talk")
+    box = current()[world.Sandbox]
+    program = shutil.which("gcloud")
+    before = box.programs
+    sandbox.enter("quiet")
+    assert box.programs is before and shutil.which("gcloud") == program
+    with patch.dict(os.environ):
+        sandbox.enter("talk", tmp_path)
+        assert shutil.which("gcloud") == str(tmp_path / "bin" / "gcloud")
+    sandbox.enter("talk", lab.folder)
+    assert shutil.which("gcloud") == program
 
 
 @pytest.mark.parametrize("name", ["talk", "quiet", "empty", "busy", "denied"])
@@ -70,6 +105,16 @@ def test_an_unknown_fault_names_those_there_are(lab: Any, switches: Any) -> None
     assert sandbox.faults_now() == {}
 
 
+def test_each_fault_that_there_is_is_named_with_its_kinds(lab: Any) -> None:
+    with pytest.raises(Problem) as raised:
+        sandbox.fault(spaner="denied")
+    _, _, known = (
+        str(raised.value).rstrip(".").partition("There is no fault 'spaner: denied', only ")
+    )
+    kinds = {what: ", ".join(map(str, each)) for what, each in world.FAULTS.items()}
+    assert dict(each.split(": ") for each in known.split("; ")) == kinds
+
+
 def test_no_gcloud_is_left_on_path(lab: Any) -> None:
     sandbox.enter("talk")
     sandbox.set_faults({"gcloud": "missing"})
@@ -79,13 +124,56 @@ def test_no_gcloud_is_left_on_path(lab: Any) -> None:
     assert shutil.which("gcloud")
 
 
-def test_the_real_world_says_what_is_missing(lab: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("GCPSPY_WORLD", "real")
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+def test_the_real_world_says_what_is_missing(lab: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    sandbox.enter("talk")
+    for name in sandbox.TODAY_VARIABLES:
+        monkeypatch.delenv(name)
+    said = "REAL WORLD: your own gcloud, Slack and mail server. Messages leave this machine."
+    assert sandbox.use_real() == said
+    assert os.environ["AIRFLOW_VAR_GCP_SPY_RECIPIENT"] == "ops@example.com"
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("GCPSPY_SLACK_WEBHOOK")
-    with pytest.raises(Problem, match="no GCPSPY_SLACK_WEBHOOK") as raised:
+    with pytest.raises(Problem) as raised:
         sandbox.use_real()
-    assert "GCPSPY_WORLD" in str(raised.value)
+    assert str(raised.value) == (
+        "GCPSPY_WORLD=real asks for the real world, but there is no program gcloud, no "
+        "GCPSPY_SLACK_WEBHOOK. Set what is missing and restart JupyterLab, or leave GCPSPY_WORLD "
+        "out for the sandbox."
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "inherited", "words", "real"),
+    [
+        ({}, {}, ["jupyter-lab"], True),
+        ({"GCPSPY_WORLD": "REAL"}, {}, ["jupyter-lab"], False),
+        ({"JPY_SESSION_NAME": ""}, {}, ["jupyter-lab"], False),
+        ({"JPY_PARENT_PID": "none"}, {}, ["jupyter-lab"], False),
+        ({"JPY_PARENT_PID": "43"}, {}, ["jupyter-lab"], False),
+        ({}, {"JPY_SESSION_NAME": "mine.ipynb"}, ["papermill"], False),
+        ({}, {}, ["python", "-m", "workshop.kernels.warm"], False),
+    ],
+)
+def test_the_real_world_opens_where_it_is_asked_for_in_a_notebook_of_a_person(
+    monkeypatch: Any, variables: Any, inherited: Any, words: list[str], real: bool
+) -> None:
+    def process(pid: int) -> Any:
+        if pid != 42:
+            raise psutil.NoSuchProcess(pid)
+        return SimpleNamespace(environ=lambda: inherited, cmdline=lambda: words)
+
+    monkeypatch.setattr(world.psutil, "Process", process)
+    opened = {"GCPSPY_WORLD": "real", "JPY_SESSION_NAME": "06.ipynb", "JPY_PARENT_PID": "42"}
+    for name, value in (opened | variables).items():
+        monkeypatch.setenv(name, value)
+    assert world.is_real() is real
+
+
+def test_a_child_keeps_its_own_python_path_behind_the_sandbox_s(lab: Any, monkeypatch: Any) -> None:
+    sandbox.enter("talk")
+    monkeypatch.setenv("PYTHONPATH", "/home/ada/lib")
+    folders = sandbox.handed_on()["PYTHONPATH"].split(os.pathsep)
+    assert folders[1:] == ["/home/ada/lib"] and Path(folders[0], "sitecustomize.py").is_file()
 
 
 def test_the_dags_are_told_of_the_sandbox(lab: Any, monkeypatch: Any) -> None:
