@@ -44,6 +44,29 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = [
         ("success", "none", *["1 instance left out"] * 2),
         ("failed", "list_instances[compute] after 3 tries", *[f"{UNREAD} Compute Engine"] * 2),
     ),
+    *(
+        (
+            {service: "silent"},
+            ("success", "none", f"1 false name, {lost} left out", f"{lost} left out"),
+            ("failed", f"list_instances[{service}] after 3 tries", *[f"{UNREAD} {title}"] * 2),
+        )
+        for service, title, lost in (
+            ("sql", "Cloud SQL", "3 instances"),
+            ("spanner", "Spanner", "2 instances"),
+            ("bigtable", "BigTable", "1 instance"),
+            ("compute", "Compute Engine", "4 instances"),
+        )
+    ),
+    (
+        {"spanner": "partial"},
+        ("success", "none", *["1 instance left out"] * 2),
+        ("failed", "list_instances[spanner] after 3 tries", *[f"{UNREAD} Spanner"] * 2),
+    ),
+    # Of these gcloud says nothing: only the API knows what is missing.
+    *(
+        ({service: "partial"}, *[("success", "none", *["1 instance left out"] * 2)] * 2)
+        for service in ("sql", "bigtable")
+    ),
     (
         {"world": "crowd"},
         ("success", "none", "true", "true"),

@@ -162,7 +162,7 @@ def test_the_real_world_opens_where_it_is_asked_for_in_a_notebook_of_a_person(
             raise psutil.NoSuchProcess(pid)
         return SimpleNamespace(environ=lambda: inherited, cmdline=lambda: words)
 
-    monkeypatch.setattr(world.psutil, "Process", process)
+    monkeypatch.setattr(psutil, "Process", process)
     opened = {"GCPSPY_WORLD": "real", "JPY_SESSION_NAME": "06.ipynb", "JPY_PARENT_PID": "42"}
     for name, value in (opened | variables).items():
         monkeypatch.setenv(name, value)

@@ -12,6 +12,7 @@ import pytest
 
 from workshop import sandbox, show
 from workshop.ground import Problem
+from workshop.lab import inside
 from workshop.lab.dagcell import write
 from workshop.show.graphs import PLAIN, PRIORITY, STATE_COLORS, states, worst
 from workshop.slides import Builder
@@ -49,6 +50,18 @@ def test_a_run_shows_states(built: tuple[Any, Any]) -> None:
     assert text.startswith("gcp_spy [success]\n")
     assert "  send_email [success]" in text
     assert show.draw(built[1]).svg.count(STATE_COLORS["success"]) >= 7
+
+
+def test_changes_that_are_not_recorded_are_a_sentence(
+    built: tuple[Any, Any], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(inside, "state_changes", lambda run: None)
+    with pytest.raises(Problem) as raised:
+        show.changes(built[1])
+    assert str(raised.value) == (
+        "The changes of state are not recorded: this Airflow keeps its task instances in another "
+        "way. tasks(run) shows the newest state of each."
+    )
 
 
 def test_a_grid_of_states(lab: Any) -> None:
