@@ -232,6 +232,10 @@ def test_each_service_is_listed_and_can_fail(enter: Any, service: str) -> None:
     sandbox.set_faults({service: "denied"})
     refusal = sandbox.SERVICES[service].refusal.format("spy-demo")
     assert refusal in ask(service, "instances", "list")[1]
+    out, err, status = ask(service, "instances", "list", "--format=json")
+    others = {"compute": ("[]\n", 0), "filestore": ("", 1)}  # as the real gcloud prints it
+    assert (out, status) == others.get(service, ("[]\n", 1))
+    assert refusal in err
 
 
 def test_the_services_of_the_talk_are_those_that_its_dags_list() -> None:
