@@ -12,6 +12,7 @@ import pytest
 from workshop import show
 from workshop.ground import Problem
 from workshop.lab import Runs, current, dagcell
+from workshop.lab import inside as lab_inside
 
 FRUIT = """\
 from airflow.sdk import DAG, task
@@ -332,6 +333,9 @@ def test_an_import_of_an_older_airflow_names_today_s(lab: Any) -> None:
     lines = raised.value._render_traceback_()  # type: ignore[attr-defined]
     assert any("airflow.providers.standard.operators.bash" in line for line in lines)
     assert dagcell.todays_names(ImportError("x", name="nothing_of_airflow"), old) == []
+    gone = "from airflow.operators.subdag import SubDagOperator\n"
+    told = dagcell.todays_names(ImportError("x", name="airflow.operators.subdag"), gone)
+    assert told == ["`airflow.operators.subdag.SubDagOperator` is removed in Airflow 3.0"]
 
 
 @pytest.mark.parametrize(("old", "new"), [('"fruit"', '"owoce_żółte"'), ("pears(", "grusze_ź(")])
@@ -404,6 +408,20 @@ def test_what_a_run_waits_for_is_told_and_whether_time_ends_it(
         current()[Runs].waits.remove(stop)
     ((what, ends),) = told
     assert what.startswith(waits) and ends is time_ends_it
+
+
+def test_all_that_a_run_waits_for_is_told(lab: Any, monkeypatch: Any) -> None:
+    reasons = {"'a' waits": "nobody", "'b' waits": "nobody"}
+    monkeypatch.setattr(lab_inside, "why_it_waits", lambda dag_id: reasons)
+    runs, told = Runs(), []
+    runs.waits.append(lambda what, ends: told.append((what, ends)))
+    with pytest.raises(Problem, match=r"^The run of '' would never end: 'a' waits; 'b' waits[.]$"):
+        runs.waiting()
+    reasons["'b' waits"] = "time"
+    runs.waiting()
+    reasons["'b' waits"] = "a person"
+    runs.waiting()
+    assert told == [("'a' waits; 'b' waits", True), ("'a' waits; 'b' waits", False)]
 
 
 def test_a_mapped_task_tries_again_at_once(lab: Any) -> None:

@@ -1,6 +1,7 @@
 """A task's process: what it prints goes to its log in order, what it changes is put back."""
 
 import asyncio
+import io
 import locale
 import logging
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from workshop import show
 from workshop.lab import TaskLogs, current, dagcell
-from workshop.lab.process import Output, no_running_loop
+from workshop.lab.process import Debugger, Output, no_running_loop
 
 TASK = """\
 import asyncio, logging, os, subprocess, sys
@@ -125,6 +126,14 @@ def test_a_breakpoint_asks_at_the_cell_and_not_in_the_log(
         "> stops.py(12)work()", "-> print(result)", "12",
     ]  # fmt: skip
     assert sys.breakpointhook is before
+
+
+def test_the_debugger_runs_no_file_of_the_reader_s(
+    lab: Any, work_in: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("HOME", str(work_in))
+    (work_in / ".pdbrc").write_text("continue\n", encoding="utf-8")
+    assert Debugger(io.StringIO()).rcLines == []
 
 
 def test_to_quit_the_debugger_fails_the_task_alone(lab: Any, monkeypatch: Any) -> None:
