@@ -4,6 +4,7 @@ import inspect
 import pickle
 import re
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,15 @@ def test_what_stands_under_main_runs_last_and_not_when_airflow_reads_the_file(
     assert capsys.readouterr().out == "read\nfruit.py · 18 lines · fruit with 2 tasks\nsuccess\n"
     cell("run = fruit.test()")
     assert capsys.readouterr().out == ""
+
+
+def test_an_error_under_main_is_one_of_the_file_s_lines(cell: Any, lab: Any) -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        cell(f"%%dag fruit\n{FRUIT}if __name__ == '__main__':\n    1 / 0\n")
+    last = traceback.extract_tb(raised.value.__traceback__)[-1]
+    lines = (lab.dags / "fruit.py").read_text().splitlines()
+    assert last.filename == str(lab.dags / "fruit.py") and last.lineno
+    assert lines[last.lineno - 1] == "    1 / 0"
 
 
 def test_a_cell_is_a_module(cell: Any, lab: Any) -> None:
