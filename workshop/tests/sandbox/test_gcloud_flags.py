@@ -74,10 +74,14 @@ PROPERTY = settings(
         (f"{LIST} --format=value(machine_type)", "'machine_type' is no key"),
         (f"{LIST} --format=value(networkInterfaces)", "networkInterfaces is no single value"),
         (f"{LIST} --format=value(networkInterfaces.networkIP)", "goes through a list: name one"),
-        (f"{LIST} --format=json(networkInterfaces[0].networkIP)", "takes keys without [0]"),
+        (
+            f"{LIST} --format=json(networkInterfaces[0].networkIP)",
+            "Json(...) takes keys without [0]",
+        ),
         (f"{LIST} --format=json(scheduling,scheduling.preemptible)", "and a part of it too"),
         (f"{LIST} --format=json(EXTERNAL_IP)", "The column EXTERNAL_IP is made by a function"),
         (f"{LIST} --format=csv(a.b,c.b)", "Two columns of --format=csv(a.b,c.b) would have"),
+        (f"{LIST} --format=table(a.b,c.b)", "Two columns of --format=table(a.b,c.b) would have"),
         (f"{LIST} --filter=name!=gate", "It knows no operator !=, only = and :"),
         (f"{LIST} --filter=name~gate", "It knows no operator ~,"),
         (f"{LIST} --filter=name!~gate", "It knows no operator !~,"),
@@ -109,6 +113,39 @@ def test_what_it_does_not_know_is_refused_by_name(printed: Any, line: str, cause
     assert cause in err
     assert err.startswith("ERROR: (gcloud) ") and err.endswith(f"{KNOWN}\n")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("word", "names"), [("true", "lamp\n"), ("TRUE", "lamp\n"),
+                                            ("False", "gate\n"), ("yes", "")])  # fmt: skip
+def test_a_truth_is_written_in_any_case(printed: Any, word: str, names: str) -> None:
+    world = "services: {compute: [{name: gate}, {name: lamp, preemptible: true}]}"
+    line = f"{LIST} --filter=scheduling.preemptible={word} --format=value(name)"
+    assert printed(world, line) == (names, "", 0)
+
+
+def test_a_cell_of_csv_is_quoted_only_where_it_has_to_be(printed: Any) -> None:
+    world = "services: {spanner: [{name: a, displayName: MAX X}, {name: b, displayName: 'x; y'}]}"
+    out = printed(world, "spanner instances list --format=csv(name,displayName)")[0]
+    assert out == 'name,display_name\na,MAX X\nb,"x; y"\n'
+
+
+@pytest.mark.parametrize(
+    ("service", "row"),
+    [
+        ("sql", ["a", "MYSQL_5_7", "us-central1-a", "db-f1-micro", "-", "-", "RUNNABLE"]),
+        ("spanner", ["a", "a", "regional-us-central1", "1", "1000", "READY"]),
+        ("bigtable", ["a", "a", "READY"]),
+        ("compute", ["a", "us-central1-a", "n1-standard-1", "10.128.0.2", "RUNNING"]),
+        (
+            "filestore",
+            ["a", "us-central1-a", "BASIC_HDD", "1024", "share", "10.0.0.2", "READY",
+             "2018-11-05T09:30:00"],
+        ),
+    ],
+)  # fmt: skip
+def test_an_instance_needs_no_more_than_a_name(printed: Any, service: str, row: list[str]) -> None:
+    out = printed(f"services: {{{service}: [{{name: a}}]}}", f"{service} instances list")[0]
+    assert out.splitlines()[1].split() == row
 
 
 @pytest.mark.parametrize(
