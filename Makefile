@@ -64,7 +64,7 @@ present: $(READY) ## open JupyterLab for a stage, with notes; make present SLIDE
 blank: $(READY) ## write the notebooks for a room to build/blank: no outputs, no solutions
 	@$(WORKSHOP) blank
 
-site: $(READY) ## write the notebooks to build/site as HTML that works from disk
+site: $(READY) ## build the notebooks as pages that work from disk, in build/site
 	@$(WORKSHOP) site
 
 doctor: $(READY) ## say whether everything is here that the workbook needs

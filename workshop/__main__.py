@@ -213,8 +213,8 @@ def blank() -> None:
 
 @APP.command()
 def site() -> None:
-    """Write the notebooks as static HTML that works from disk."""
-    from workshop.authoring.editions.pages import write_site
+    """Build the notebooks as pages that work from disk."""
+    from workshop.authoring.editions.site import write_site
 
     print(f"Open this page: {write_site()}")
 

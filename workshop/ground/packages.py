@@ -10,6 +10,7 @@ LOCKS = Path(__file__).with_name("locks")
 BROWSER_LOCK = LOCKS / "browser.lock"
 EXECUTORS_LOCK = LOCKS / "executors.lock"
 MUTANTS_LOCK = LOCKS / "mutants.lock"
+SITE_LOCK = LOCKS / "site.lock"
 
 
 def install(lock: Path) -> bool:

@@ -57,10 +57,10 @@ def _browser_ready() -> None:
         Problem: it cannot be fetched, or there is no Chromium.
     """
     chromium()
-    if not find_spec("playwright"):
+    if not find_spec("axe_playwright_python"):  # the newest in its lock
         print("Installing what drives the browser, once.", flush=True)
         if not install(BROWSER_LOCK):
-            raise Problem("Playwright could not be fetched; the reason stands above.")
+            raise Problem("What drives the browser could not be fetched; the reason stands above.")
     shutil.rmtree(SHOTS, ignore_errors=True)
     SHOTS.mkdir(parents=True)
 

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from workshop.ground import ROOT
-from workshop.ground.packages import BROWSER_LOCK, EXECUTORS_LOCK, MUTANTS_LOCK
+from workshop.ground.packages import BROWSER_LOCK, EXECUTORS_LOCK, MUTANTS_LOCK, SITE_LOCK
 
 LOCK = ROOT / "requirements.lock"
 CURE = "make lock"
@@ -71,6 +71,7 @@ def renew() -> int:
         ("browser", beside, BROWSER_LOCK),
         ("executors", beside, EXECUTORS_LOCK),
         ("mutants", beside, MUTANTS_LOCK),
+        ("site", beside, SITE_LOCK),
     ):
         compile_ = [
             uv, "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes",

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from workshop.authoring.checking import runs
+from workshop.authoring.checking.headless import read
 from workshop.authoring.checking.runs import SHOTS
 from workshop.authoring.editions.notes import write_notes
-from workshop.authoring.editions.pages import write_site
-from workshop.ground import BUILD, ROOT
+from workshop.authoring.editions.site import write_site
+from workshop.ground import NOTEBOOKS, ROOT
 from workshop.ground.cells import read_attempts
 from workshop.ground.talk import read_notebooks
 
@@ -359,24 +361,123 @@ def test_a_restarted_kernel_says_what_to_do_and_catches_up(opened: Any) -> None:
     notebook.shot("caught-up")
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=WEEKLY)])
-def test_the_site_works_from_disk(chromium: Browser, scheme: Any) -> None:
-    first = write_site(BUILD / "site")
-    page = chromium.new_page(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
+@pytest.fixture(scope="session")
+def site() -> str:
+    """Build the site, and return the address of its folder."""
+    return write_site().parent.as_uri()
+
+
+@pytest.fixture
+def visit(chromium: Browser, site: str) -> Iterator[Any]:
+    """Return what opens a page of the site from disk; what the pages ask for must lie there."""
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(first.as_uri())
-    page.screenshot(path=SHOTS / f"site-index-{scheme}.png")
-    for _ in LESSONS[: LESSONS.index("06_the_whole_dag") + 1]:
-        page.get_by_role("link", name="next").first.click()
-    expect(page.get_by_role("heading", name="6 · The whole DAG")).to_be_visible()
-    page.get_by_role("heading", name="Demo").scroll_into_view_if_needed()
-    page.screenshot(path=SHOTS / f"site-06-{scheme}.png")
-    page.locator("summary", has_text="Solution").first.click()
-    expect(page.locator("details[open]").first).to_contain_text("set -o pipefail")
-    page.screenshot(path=SHOTS / f"site-solution-{scheme}.png")
+    opened: list[Page] = []
+
+    def open_page(address: str, width: int = 1280, scheme: Any = "light") -> Page:
+        page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        opened.append(page)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{site}/{address}")
+        return page
+
+    yield open_page
+    for page in opened:
+        page.close()
+    assert asked
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    page.close()
+
+
+def test_the_site_is_read_from_its_first_page_to_its_last(visit: Any) -> None:
+    page = visit("index.html")
+    page.screenshot(path=SHOTS / "site.png")
+    following = page.locator("a.right-next")
+    for name in LESSONS:
+        title = read(NOTEBOOKS / f"{name}.ipynb").cells[0].source.splitlines()[0]
+        expect(following).to_contain_text(title.removeprefix("# "))
+        following.click()
+        expect(page.get_by_role("heading", level=1).last).to_contain_text(title.removeprefix("# "))
+    following.click()
+    following.click()
+    expect(page.get_by_role("heading", level=1).last).to_contain_text("Glossary")
+    expect(following).to_have_count(0)
+
+
+def test_the_site_finds_words(visit: Any) -> None:
+    page = visit("index.html")
+    page.get_by_role("button", name="Search").first.click()
+    page.keyboard.type("trigger rule")
+    page.keyboard.press("Enter")
+    found = page.locator("#search-results li")
+    expect(found.filter(has_text="Glossary").first).to_be_visible()
+    expect(found.filter(has_text="1 · Why Airflow")).to_be_visible()
+    page.screenshot(path=SHOTS / "site-search.png")
+
+
+def test_a_slide_and_a_term_have_their_places(visit: Any) -> None:
+    page = visit("slides.html")
+    page.locator("a[href='03_list_instances.html#slide-27']").click()
+    expect(page.get_by_role("heading", name="Slide 27 · ")).to_be_in_viewport()
+    page.screenshot(path=SHOTS / "site-slide.png")
+    page.get_by_role("link", name="XComs", exact=True).click()
+    expect(page.locator("dt", has_text="XCom")).to_be_in_viewport()
+    assert page.url.endswith("glossary.html#term-XCom")
+
+
+def test_a_solution_unfolds_by_keyboard(visit: Any) -> None:
+    page = visit("06_the_whole_dag.html")
+    solution = page.locator("details", has=page.get_by_text("Solution", exact=True)).first
+    code = solution.get_by_text("set -o pipefail")
+    expect(code).to_be_hidden()
+    solution.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(code).to_be_visible()
+    page.screenshot(path=SHOTS / "site-solution.png")
+    page.keyboard.press("Enter")
+    expect(code).to_be_hidden()
+
+
+def test_the_site_becomes_dark_with_its_pictures(visit: Any) -> None:
+    page = visit("06_the_whole_dag.html#slide-44")
+    picture = page.locator(".cell_output img").first
+    expect(picture).to_have_css("filter", "none")
+    page.get_by_role("button", name="Color mode").click()
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html[data-theme=dark]")).to_be_visible()
+    expect(picture).to_have_css("filter", re.compile("invert"))
+    page.screenshot(path=SHOTS / "site-dark.png")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("index", "06_the_whole_dag") else WEEKLY)
+        for name in ("index", *LESSONS, "slides", "glossary", "search")
+    ],
+)
+def test_a_page_bars_nobody(visit: Any, name: str) -> None:
+    tags = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    for width in (1280, 400):
+        for scheme in ("light", "dark"):
+            page = visit(f"{name}.html", width, scheme)
+            page.screenshot(path=SHOTS / f"site-{name}-{width}-{scheme}.png", full_page=True)
+            report = Axe().run(page, options={"runOnly": tags})
+            assert report.violations_count == 0, report.generate_report()
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.evaluate("document.querySelector('main').append(new Image())")
+    assert Axe().run(page, options={"runOnly": tags}).violations_count == 1, "it sees what bars"
+
+
+@WEEKLY
+def test_the_site_leads_to_its_repository(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("REPOSITORY_URL", "https://github.com/example/gcp_spy")
+    folder = write_site(tmp_path / "site").parent
+    notebook, glossary = (
+        (folder / f"{name}.html").read_text(encoding="utf-8") for name in ("04_slack", "glossary")
+    )
+    assert "https://github.com/example/gcp_spy/blob/main/notebooks/04_slack.ipynb" in notebook
+    assert "https://mybinder.org/v2/gh/example/gcp_spy/main?" in notebook
+    assert 'href="https://github.com/example/gcp_spy"' in glossary
+    assert "mybinder.org" not in glossary
 
 
 def test_the_stage_opens_at_a_slide(chromium: Browser, folder: Path, tmp_path: Path) -> None:

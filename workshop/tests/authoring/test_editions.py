@@ -9,9 +9,10 @@ import pytest
 from workshop.authoring.checking.guard import complaints
 from workshop.authoring.checking.headless import read
 from workshop.authoring.editions.notes import write_notes
-from workshop.authoring.editions.pages import write_site
 from workshop.authoring.editions.room import stage_notebook, write_blank
+from workshop.authoring.editions.site import write_sources
 from workshop.ground import NOTEBOOKS, Problem
+from workshop.ground.cells import is_solution
 from workshop.ground.talk import read_notebooks, read_slides
 from workshop.slides.workcopy import make
 
@@ -31,18 +32,34 @@ def test_the_room_s_edition_has_no_outputs_and_no_solutions(tmp_path: Path) -> N
     assert (tmp_path / "blank" / "worlds" / "talk.yaml").exists()
 
 
-def test_the_site_asks_for_nothing_and_its_links_lead_somewhere(tmp_path: Path) -> None:
-    first = write_site(tmp_path / "site")
-    pages = {path.name: path.read_text(encoding="utf-8") for path in first.parent.glob("*.html")}
-    assert len(pages) == len(NAMES)
-    for name, text in pages.items():
-        assert not re.findall(r'(?:src|href)="https?://(?!airflow|slack)[^"]*\.(?:js|css)', text)
-        assert ".ipynb" not in "".join(re.findall(r'href="([^"]+)"', text)), name
-        for target in re.findall(r'href="([\w.]+\.html)"', text):
-            assert target in pages
-        assert "<img" in text or name == "index.html"
-        assert "prefers-color-scheme: dark" in text
-    assert pages["04_slack.html"].count("<summary>Solution</summary>") == 2
+def test_each_slide_has_one_place_on_the_site_and_each_exercise_a_solution(tmp_path: Path) -> None:
+    write_sources(tmp_path / "source")
+    pages = {path.name: read(path) for path in sorted((tmp_path / "source").glob("*.ipynb"))}
+    assert sorted(["00_index.ipynb", *pages]) == NAMES
+    prose = {
+        name: "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+        for name, page in pages.items()
+    }
+    places = [
+        (int(slide), name.removesuffix(".ipynb"))
+        for name, text in prose.items()
+        for slide in re.findall(r"^\(slide-(\d+)\)=$", text, re.MULTILINE)
+    ]
+    assert places == [(slide.number, slide.notebook) for slide in read_slides()]
+    assert "(slide-16)=\n(slide-17)=\n## Slides 16–17 · " in prose["03_list_instances.ipynb"]
+    for name, text in prose.items():
+        assert "00_index" not in text
+        solutions = re.findall(
+            r"<details><summary>Solution</summary>\n\n(.*?)\n\n</details>", text, re.DOTALL
+        )
+        assert len(solutions) == text.count("### Exercise · "), name
+        assert all("```ipython3\n" in solution for solution in solutions), name
+        assert "folded. Click" not in text
+    assert not [cell for page in pages.values() for cell in page.cells if is_solution(cell)]
+    told = "The list of Spanner fails, after one more try"
+    assert re.search(rf"<summary>Solution</summary>\n\n{told}", prose["06_the_whole_dag.ipynb"])
+    first = (tmp_path / "source" / "index.md").read_text(encoding="utf-8")
+    assert '<img alt="Graph of the DAG gcp_spy [success]: 7 tasks, 9 dependencies"' in first
 
 
 def test_the_plans_cover_all_slides_and_add_up(tmp_path: Path) -> None:

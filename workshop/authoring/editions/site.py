@@ -1,0 +1,120 @@
+"""`make site`: the stored notebooks as a book of pages, built by Sphinx; no cell is run."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import nbformat
+
+from workshop.authoring.checking.headless import read
+from workshop.authoring.editions.pages import fold_solutions
+from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem, notebooks
+from workshop.ground.cells import HEADING, slides_of
+from workshop.ground.packages import SITE_LOCK, install
+from workshop.ground.talk import read_notebooks, read_slides
+
+SITE = BUILD / "site"
+BOOK = Path(__file__).with_name("book")  # Sphinx's settings, and the pages that are no notebook
+# The run that the first page shows is an output of this notebook.
+SHOWN = "06_the_whole_dag"
+
+
+def write_site(folder: Path = SITE) -> Path:
+    """Build the pages in a folder, and return the first.
+
+    Raises:
+        Problem: Sphinx cannot be fetched, or it complains of a page.
+    """
+    _sphinx_ready()
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="gcp_spy-site-") as work:
+        source = Path(work) / "source"
+        write_sources(source)
+        sphinx = [
+            sys.executable, "-m", "sphinx", "--builder", "html", "--quiet",
+            "--fail-on-warning", "--conf-dir", BOOK, "--doctree-dir", Path(work) / "doctrees",
+            source, folder,
+        ]  # fmt: skip
+        if subprocess.call([*map(str, sphinx)], cwd=ROOT):
+            raise Problem("The site is not complete: correct what Sphinx says above.")
+    return folder / "index.html"
+
+
+def _sphinx_ready() -> None:
+    """Install Sphinx from its own lock where it is not there yet.
+
+    Raises:
+        Problem: it cannot be fetched.
+    """
+    if not find_spec("sphinx"):
+        print("Installing what builds the site, once.", flush=True)
+        if not install(SITE_LOCK):
+            raise Problem("Sphinx could not be fetched; the reason stands above.")
+
+
+def write_sources(folder: Path) -> None:
+    """Write what Sphinx reads: a page for each notebook, and those that are no notebook.
+
+    The index notebook has no page: the first page and that of the slides stand in its place.
+    """
+    folder.mkdir(parents=True)
+    for path in notebooks()[1:]:
+        nbformat.write(as_page(read(path)), folder / path.name)
+    made = {"notebooks": notebooks_table(), "slides": slides_table(), "picture": _picture()}
+    for page in BOOK.glob("*.md"):
+        text = Template(page.read_text(encoding="utf-8")).substitute(made)
+        (folder / page.name).write_text(text, encoding="utf-8")
+
+
+def as_page(notebook: Any) -> Any:
+    """Return a notebook as Sphinx shall show it: solutions folded, slides as places to link to.
+
+    Args:
+        notebook: as nbformat reads it; it is changed.
+    """
+    fold_solutions(notebook)
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            source = HEADING.sub(_with_anchors, cell.source)
+            cell.source = source.replace("(00_index.ipynb)", "(index.md)")
+    return notebook
+
+
+def _with_anchors(heading: re.Match[str]) -> str:
+    return "".join(f"(slide-{slide})=\n" for slide in slides_of(heading)) + heading[0]
+
+
+def notebooks_table() -> str:
+    """Return the notebooks as a Markdown table, with the titles of their pages."""
+    lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
+    for row in read_notebooks():
+        link = f"[]({row['notebook']}.ipynb)"
+        lines.append(f"| {link} | {row['slides']} | {row['minutes']} | {row['what happens']} |")
+    return "\n".join(lines)
+
+
+def slides_table() -> str:
+    """Return the slides as a Markdown table; each leads to its place."""
+    lines = ["| slide | title | notebook | what happens |", "| --- | --- | --- | --- |"]
+    for slide in read_slides():
+        link, page = f"[{slide.title}](#slide-{slide.number})", f"[]({slide.notebook}.ipynb)"
+        lines.append(f"| {slide.number} | {link} | {page} | {slide.how} |")
+    return "\n".join(lines)
+
+
+def _picture() -> str:
+    """Return the stored picture of the first whole run, as HTML."""
+    shown = (
+        output["data"]["text/html"]
+        for cell in read(NOTEBOOKS / f"{SHOWN}.ipynb").cells
+        for output in cell.get("outputs", [])
+        if "gcp_spy [success]" in output.get("data", {}).get("text/html", "")
+    )
+    return str(next(shown))
