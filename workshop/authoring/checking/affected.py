@@ -21,6 +21,8 @@ PACKAGE = ROOT / "workshop"
 PUBLIC = {name: f"workshop.{module}" for module, names in workshop.NAMES.items() for name in names}
 JUDGING = "workshop.exercises.judging"  # it finds the modules of JUDGES by their notebooks' names
 JUDGES = "workshop.exercises.notebooks.n"
+SITE = "workshop.authoring.editions.site"  # it hands these to Sphinx
+SETTINGS_OF_THE_SITE = "workshop.authoring.editions.book.conf"
 TESTS = "workshop.tests"
 PLUGIN = f"{TESTS}.plugin"  # how every test runs
 # What no module names, though every test rests on it.
@@ -197,6 +199,7 @@ class Imports:
         }
         judges = {f"{JUDGES}{path.stem}" for path in notebooks()}
         self._direct[JUDGING] = self._direct.get(JUDGING, set()) | judges
+        self._direct[SITE] = self._direct.get(SITE, set()) | {SETTINGS_OF_THE_SITE}
 
     def reached(self, modules: Iterable[str]) -> set[str]:
         """Return modules with all that they import, directly or not, and the packages around."""

@@ -119,6 +119,13 @@ def test_a_module_of_gcloud_affects_what_runs_gcloud(module: str) -> None:
     assert affected.select([path]).everything == path
 
 
+@pytest.mark.parametrize("name", ["conf.py", "glossary.md", "site.css"])
+def test_what_sphinx_reads_affects_what_looks_at_the_site(name: str) -> None:
+    selection = affected.select([f"workshop/authoring/editions/book/{name}"])
+    assert "workshop/tests/authoring/test_editions.py" in selection.run
+    assert "what make check-browser runs" in selection.left_out
+
+
 def test_of_many_notebooks_some_are_left_out_by_name(clone: Path, tmp_path: Path) -> None:
     add_a_line(clone / "workshop" / "exercises" / "questions.yaml")
     done = workshop(clone, tmp_path, "check-changed")
