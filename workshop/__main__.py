@@ -242,6 +242,7 @@ def record(
     from workshop.authoring.checking.generated import write_generated
     from workshop.authoring.checking.headless import force_sandbox
     from workshop.authoring.checking.recording import record_notebook
+    from workshop.authoring.editions.replays import RUNS, record_run
     from workshop.cluster import executors_ready
     from workshop.ground.talk import with_clusters
 
@@ -253,6 +254,8 @@ def record(
     for path in (NOTEBOOKS / f"{name}.ipynb" for name in chosen):
         print(f"{path.relative_to(ROOT)}: ", end="", flush=True)  # before what may go wrong
         print("recorded" if record_notebook(path, measured=measured) else "as it was")
+        if path.stem in RUNS:
+            print("  its run for the site:", "recorded" if record_run(path.stem) else "as it was")
 
 
 @APP.command()

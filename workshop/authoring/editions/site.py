@@ -14,6 +14,7 @@ import nbformat
 
 from workshop.authoring.checking.headless import read
 from workshop.authoring.editions.pages import fold_solutions
+from workshop.authoring.editions.replays import RUNS, graph_of, replay
 from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem, notebooks
 from workshop.ground.cells import HEADING, slides_of
 from workshop.ground.packages import SITE_LOCK, install
@@ -21,7 +22,7 @@ from workshop.ground.talk import read_notebooks, read_slides
 
 SITE = BUILD / "site"
 BOOK = Path(__file__).with_name("book")  # Sphinx's settings, and the pages that are no notebook
-# The run that the first page shows is an output of this notebook.
+# The first page shows the run of this notebook.
 SHOWN = "06_the_whole_dag"
 
 
@@ -65,18 +66,21 @@ def write_sources(folder: Path) -> None:
     """
     folder.mkdir(parents=True)
     for path in notebooks()[1:]:
-        nbformat.write(as_page(read(path)), folder / path.name)
-    made = {"notebooks": notebooks_table(), "slides": slides_table(), "picture": _picture()}
+        nbformat.write(as_page(read(path), path.stem), folder / path.name)
+    made = {"notebooks": notebooks_table(), "slides": slides_table(), "replay": _first_replay()}
     for page in BOOK.glob("*.md"):
         text = Template(page.read_text(encoding="utf-8")).substitute(made)
         (folder / page.name).write_text(text, encoding="utf-8")
 
 
-def as_page(notebook: Any) -> Any:
-    """Return a notebook as Sphinx shall show it: solutions folded, slides as places to link to.
+def as_page(notebook: Any, name: str) -> Any:
+    """Return a notebook as Sphinx shall show it.
+
+    Its solutions are folded, its slides are places to link to, and its graph replays a run.
 
     Args:
         notebook: as nbformat reads it; it is changed.
+        name: its file's name without the ending.
     """
     fold_solutions(notebook)
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
@@ -84,6 +88,9 @@ def as_page(notebook: Any) -> Any:
         if cell.cell_type == "markdown":
             source = HEADING.sub(_with_anchors, cell.source)
             cell.source = source.replace("(00_index.ipynb)", "(index.md)")
+    if name in RUNS:
+        shown = graph_of(notebook, name)
+        shown["text/html"] = replay(name, shown["text/html"])
     return notebook
 
 
@@ -109,12 +116,7 @@ def slides_table() -> str:
     return "\n".join(lines)
 
 
-def _picture() -> str:
-    """Return the stored picture of the first whole run, as HTML."""
-    shown = (
-        output["data"]["text/html"]
-        for cell in read(NOTEBOOKS / f"{SHOWN}.ipynb").cells
-        for output in cell.get("outputs", [])
-        if "gcp_spy [success]" in output.get("data", {}).get("text/html", "")
-    )
-    return str(next(shown))
+def _first_replay() -> str:
+    """Return what replays the run that the first page shows, as HTML."""
+    shown = graph_of(read(NOTEBOOKS / f"{SHOWN}.ipynb"), SHOWN)
+    return replay(SHOWN, shown["text/html"])

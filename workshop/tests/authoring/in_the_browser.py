@@ -447,6 +447,41 @@ def test_the_site_becomes_dark_with_its_pictures(visit: Any) -> None:
     page.screenshot(path=SHOTS / "site-dark.png")
 
 
+# Each state that a box of the graph has from now on, however short.
+WATCHED = """node => {
+    window.seen = [];
+    new MutationObserver(() => {
+        if (seen.at(-1) !== node.dataset.state) seen.push(node.dataset.state);
+    }).observe(node, {attributes: true, attributeFilter: ["data-state"]});
+}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "left"),
+    [
+        ("index", "gcp_service_list_instances_sql", "return_value: orders-db"),
+        pytest.param("06_the_whole_dag", "send_email", "try 1", marks=WEEKLY),
+        pytest.param("12_gcp_spy_today", "report", "gcloud ended with status 0", marks=WEEKLY),
+    ],
+)
+def test_a_run_is_replayed_by_keyboard(visit: Any, name: str, task: str, left: str) -> None:
+    page = visit(f"{name}.html")
+    graph = page.locator(".replay")
+    expect(graph).to_contain_text("A recording of one run: nothing runs on this page.")
+    expect(graph.get_by_role("status")).to_have_text("The run: success")
+    node = graph.locator(f"[aria-label^='{task},']")
+    node.evaluate(WATCHED)
+    graph.get_by_role("button", name="Replay").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("seen.length == 3", timeout=SECONDS)
+    assert page.evaluate("seen") == ["", "running", "success"]
+    expect(graph.get_by_role("status")).to_have_text("The run: success")
+    node.focus()
+    page.keyboard.press("Enter")
+    expect(graph.locator(".panel")).to_contain_text(left)
+    page.screenshot(path=SHOTS / f"site-replay-{name}.png")
+
+
 @pytest.mark.parametrize(
     "name",
     [

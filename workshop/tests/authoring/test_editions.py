@@ -1,17 +1,22 @@
 """The notebooks' other editions: for a room, as a site, for the stage, and the notes."""
 
+import json
 import re
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 
 from workshop.authoring.checking.guard import complaints
-from workshop.authoring.checking.headless import read
+from workshop.authoring.checking.headless import force_sandbox, read
+from workshop.authoring.editions import replays
 from workshop.authoring.editions.notes import write_notes
 from workshop.authoring.editions.room import stage_notebook, write_blank
-from workshop.authoring.editions.site import write_sources
-from workshop.ground import NOTEBOOKS, Problem
+from workshop.authoring.editions.site import as_page, write_sources
+from workshop.ground import NOTEBOOKS, ROOT, Problem
 from workshop.ground.cells import is_solution
 from workshop.ground.talk import read_notebooks, read_slides
 from workshop.slides.workcopy import make
@@ -58,8 +63,39 @@ def test_each_slide_has_one_place_on_the_site_and_each_exercise_a_solution(tmp_p
     assert not [cell for page in pages.values() for cell in page.cells if is_solution(cell)]
     told = "The list of Spanner fails, after one more try"
     assert re.search(rf"<summary>Solution</summary>\n\n{told}", prose["06_the_whole_dag.ipynb"])
-    first = (tmp_path / "source" / "index.md").read_text(encoding="utf-8")
-    assert '<img alt="Graph of the DAG gcp_spy [success]: 7 tasks, 9 dependencies"' in first
+
+
+@pytest.mark.parametrize("name", replays.RUNS)
+def test_a_page_replays_a_run_of_its_own_graph(name: str) -> None:
+    page = read(NOTEBOOKS / f"{name}.ipynb")
+    shown = replays.graph_of(page, name)["text/plain"].partition("\nedges\n")[0].splitlines()
+    text = (replays.BOOK / f"{name}.json").read_text(encoding="utf-8")
+    recording = json.loads(text)
+    assert shown[1:] == ["tasks", *(f"  {task}" for task in sorted(recording["boxes"]))]
+    last = {message["task"]: message["known"]["state"] for message in recording["told"]}
+    assert set(last) == set(recording["boxes"])
+    assert set(last.values()) <= {"success", "skipped"}
+    assert recording["run"] == "success"
+    assert not [word for word in (tempfile.gettempdir(), str(ROOT), str(Path.home()))
+                if f"{word}/" in text]  # fmt: skip
+    as_page(page, name)
+    html = replays.graph_of(page, name)["text/html"]
+    assert "A recording of one run" in html and "const widget = {" in html
+    assert "</b>" not in html.partition("const recording = ")[2], "it would end the script"
+
+
+@pytest.mark.weekly
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize("name", replays.RUNS)
+def test_a_run_today_ends_as_the_recorded_one(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    shutil.copy(replays.BOOK / f"{name}.json", tmp_path)
+    monkeypatch.setattr(replays, "BOOK", tmp_path)
+    force_sandbox()
+    assert not replays.record_run(name)
+    stored = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    stored["told"][-1]["known"]["state"] = "failed"
+    (tmp_path / f"{name}.json").write_text(json.dumps(stored), encoding="utf-8")
+    assert replays.record_run(name)
 
 
 def test_the_plans_cover_all_slides_and_add_up(tmp_path: Path) -> None:

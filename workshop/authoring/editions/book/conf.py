@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
 import workshop
+from workshop.ground import ROOT
 
 project = "gcp_spy workbook"
 author = "The gcp_spy workbook contributors"
@@ -19,8 +20,8 @@ suppress_warnings = ["misc.highlighting_failure"]  # a cell can write a file tha
 
 html_theme = "sphinx_book_theme"
 html_title = "gcp_spy, slide by slide"
-html_static_path = ["site.css"]
-html_css_files = ["site.css"]
+html_static_path = ["site.css", str(ROOT / "workshop/show/live.css")]
+html_css_files = ["live.css", "site.css"]
 html_copy_source = False
 html_show_copyright = False
 html_show_search_summary = False  # it would fetch pages, which no browser does from disk
