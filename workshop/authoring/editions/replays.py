@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from nbformat.v4 import new_code_cell, new_notebook
 
 from workshop.authoring.checking.headless import execute
-from workshop.ground import NOTEBOOKS, ROOT
+from workshop.ground import NOTEBOOKS, ROOT, Problem
 
 BOOK = Path(__file__).with_name("book")
 
@@ -74,9 +74,15 @@ def graph_of(notebook: Any, name: str) -> Any:
     Args:
         notebook: as nbformat reads it.
         name: one of RUNS.
+
+    Raises:
+        Problem: no cell shows the graph.
     """
-    (cell,) = [cell for cell in notebook.cells if cell.source == RUNS[name].cell]
-    return cell.outputs[0].data
+    wanted = RUNS[name].cell
+    for cell in notebook.cells:
+        if cell.source == wanted and cell.outputs:
+            return cell.outputs[0].data
+    raise Problem(f"{name} has no cell '{wanted}' with an output: correct RUNS in replays.py.")
 
 
 def replay(name: str, instead: str) -> str:

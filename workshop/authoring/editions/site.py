@@ -53,7 +53,7 @@ def _sphinx_ready() -> None:
     Raises:
         Problem: it cannot be fetched.
     """
-    if not find_spec("sphinx"):
+    if not find_spec("myst_nb"):
         print("Installing what builds the site, once.", flush=True)
         if not install(SITE_LOCK):
             raise Problem("Sphinx could not be fetched; the reason stands above.")
@@ -67,7 +67,14 @@ def write_sources(folder: Path) -> None:
     folder.mkdir(parents=True)
     for path in notebooks()[1:]:
         nbformat.write(as_page(read(path), path.stem), folder / path.name)
-    made = {"notebooks": notebooks_table(), "slides": slides_table(), "replay": _first_replay()}
+    rows = read_notebooks()
+    made = {
+        "notebooks": notebooks_table(),
+        "slides": slides_table(),
+        "replay": _first_replay(),
+        "talk": "\n".join(row["notebook"] for row in rows if row["slides"] != "beyond"),
+        "beyond": "\n".join(row["notebook"] for row in rows if row["slides"] == "beyond"),
+    }
     for page in BOOK.glob("*.md"):
         text = Template(page.read_text(encoding="utf-8")).substitute(made)
         (folder / page.name).write_text(text, encoding="utf-8")
