@@ -20,7 +20,6 @@ import psutil
 
 from workshop.cluster.components import HERE, SETTINGS, Components, last_line, world_environment
 from workshop.cluster.databases import postgres_address, redis_address
-from workshop.cluster.pods import PodServer
 from workshop.cluster.waiting import SECONDS, Answer, wait_for
 from workshop.ground import Problem
 from workshop.ground.packages import EXECUTORS_LOCK, install
@@ -32,6 +31,18 @@ from workshop.show import Progress
 NEEDED_MEMORY = {"local": 1.0, "celery": 1.8, "kubernetes": 1.6}
 CGROUP = Path("/sys/fs/cgroup")
 SECONDS_TO_RUN = 900
+# How the variables begin that a pod of the imitation may have. Its image brings programs, and the
+# walls of the sandbox; its spec names Airflow's settings, without the database and the keys, and
+# what the spies must know.
+IMAGE = (
+    "AIRFLOW_HOME", "CLOUDSDK_", "GCE_METADATA_", "HOME", "LANG", "LC_", "MPLCONFIGDIR", "NO_PROXY",
+    "PATH", "PYTHON", "TMPDIR", "no_proxy",
+)  # fmt: skip
+CONFIG = tuple(
+    f"AIRFLOW__{section}__"
+    for section in ("CORE", "DAG_PROCESSOR", "LOGGING", "SCHEDULER", "WORKERS")
+)
+SECRET = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "GCPSPY_")
 ENDED = ("success", "failed")
 OVER = (*ENDED, "skipped", "upstream_failed", "removed")  # of a task
 EXECUTORS = {
@@ -174,7 +185,7 @@ class Cluster(Components):
         self.environment["AIRFLOW__CORE__EXECUTOR"] = EXECUTORS[executor]
         self.environment["AIRFLOW__CORE__PARALLELISM"] = str(parallelism)
         self.environment |= settings or {}
-        self.pods: PodServer | None = None
+        self.pods: Any = None
         self._failed: BaseException | None = None
         self._stage = "the database"
         self._starting = threading.Thread(target=self._start, name="cluster", daemon=True)
@@ -206,13 +217,23 @@ class Cluster(Components):
                 "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{address}",
             }
         if self.executor == "kubernetes":
+            # What this needs was perhaps installed a moment ago.
+            from workshop.cluster.podapi import PodServer
+
             folder = self.home / "pods"
             folder.mkdir(mode=0o700)
-            self.pods = PodServer(folder, self.environment, slots=4)
+            data = {"configMap": {"airflow": self._named(*CONFIG)},
+                    "secret": {"gcp-spy": self._named(*SECRET)}}  # fmt: skip
+            self.pods = PodServer(folder, self._named(*IMAGE), slots=4, data=data)
             self.environment |= {
                 "AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE": str(self.pods.kubeconfig),
                 "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(HERE / "pod_template.yaml"),
             }
+
+    def _named(self, *beginnings: str) -> dict[str, str]:
+        """Return the variables of the cluster whose names begin so."""
+        found = self.environment.items()
+        return {name: value for name, value in found if name.startswith(beginnings)}
 
     def add_worker(self, name: str, queues: str = "default", **settings: str) -> None:
         """Start one more Celery worker.

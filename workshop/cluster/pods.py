@@ -1,52 +1,38 @@
-"""An imitation of a Kubernetes cluster: the API of pods, and a kubelet that runs local processes.
+"""The pods of an imitated Kubernetes: what is stored of them, and a kubelet of local processes.
 
-It is no Kubernetes. It knows one kind, Pod, in one namespace, and runs the command of a pod's first
-container as a process of this machine, with this machine's files: no image, no isolation, no limits
-on memory, no init containers, no volumes, no services, no scheduling beyond a number of slots. What
-it does imitate is what a client sees of a pod's life: list, watch, create, patch, delete in two
-steps, logs, and the errors 401, 404, 409 and 410 (https://kubernetes.io/docs/reference/using-api/).
+A pod's one container is a process of this machine, with this machine's files: no image, no
+isolation, no limits on memory, no scheduling beyond a number of slots. Its variables are those of
+what stands for the image, and those that its spec names; nothing else is handed to it.
 
-Whoever can talk to it can start programs, so it listens on loopback, speaks TLS and wants a token.
+Sources: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/ and, for versions and
+watches, https://kubernetes.io/docs/reference/using-api/api-concepts/.
 """
 
-import base64
 import copy
-import json
 import os
 import re
-import secrets
 import signal
-import ssl
 import subprocess
-import sys
 import threading
 import time
-import urllib.parse
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address
-from itertools import chain
 from pathlib import Path
-from string import Template
 from typing import Any
 
-import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-HERE = Path(__file__).parent
-NAMESPACE = "default"
+NAMESPACE, NODE, ADDRESS = "default", "imitation", "127.0.0.1"
 KEPT_EVENTS = 1000  # a watch from before them is answered with 410, as by the real one
+STAMP = 31  # bytes: each line of a log begins with its time, to the nanosecond, and a blank
 Pod = dict[str, Any]
-DISCOVERY = yaml.safe_load((HERE / "discovery.yaml").read_text(encoding="utf-8"))
+Event = tuple[int, str, Pod, Pod | None]  # version, type, pod, the pod before
+Chosen = Callable[[Pod], bool]
 
 
 class Refused(Exception):
-    """A request that the API answers with an error."""
+    """A request that the API answers with an error, in the form of a Status."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -57,88 +43,41 @@ class Refused(Exception):
         }  # fmt: skip
 
 
-def matches(selector: str, labels: dict[str, str]) -> bool:
-    """Return whether labels fulfil a label selector.
-
-    Args:
-        selector: as in the parameter labelSelector: `a=b,c!=d,e in (f, g),h notin (i),j,!k`.
-        labels: of a pod.
-
-    Raises:
-        Refused: the selector cannot be read.
-    """
-    for term in re.split(r",(?![^(]*\))", selector):
-        term = term.strip()
-        if among := re.fullmatch(r"([\w./-]+)\s+(in|notin)\s+\(([^)]*)\)", term):
-            values = {value.strip() for value in among[3].split(",")}
-            fulfilled = (labels.get(among[1]) in values) == (among[2] == "in")
-        elif equal := re.fullmatch(r"([\w./-]+)\s*(=|==|!=)\s*([\w.-]*)", term):
-            fulfilled = (labels.get(equal[1]) == equal[3]) == (equal[2] != "!=")
-        elif there := re.fullmatch(r"(!?)([\w./-]+)", term):
-            fulfilled = (there[2] in labels) == (not there[1])
-        elif not term:
-            fulfilled = True
-        else:
-            raise Refused(400, "BadRequest", f"unable to parse the selector {term!r}")
-        if not fulfilled:
-            return False
-    return True
-
-
-def _fulfils(labels: str, fields: str, pod: Pod) -> bool:
-    """Return whether a pod fulfils a label selector and a field selector.
-
-    Args:
-        labels: as `matches` reads it.
-        fields: as in the parameter fieldSelector: `status.phase!=Running,metadata.name=x`.
-        pod: the pod.
-    """
-    for term in filter(None, fields.split(",")):
-        path, sign, wanted = re.split(r"(!=|==?)", term, maxsplit=1)
-        value: Any = pod
-        for key in path.split("."):
-            value = value.get(key, {}) if isinstance(value, dict) else {}
-        if (value == wanted) == (sign == "!="):
-            return False
-    return matches(labels, pod["metadata"].get("labels", {}))
-
-
-def merged(old: Any, patch: Any) -> Any:
-    """Return an object with a merge patch applied (RFC 7386): null takes a key away."""
-    if not isinstance(patch, dict):
-        return patch
-    new = dict(old) if isinstance(old, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            new.pop(key, None)
-        else:
-            new[key] = merged(new.get(key), value)
-    return new
+def value_at(pod: Pod, path: str) -> str:
+    """Return what a pod has at a path such as `status.phase`; an empty text for nothing."""
+    value: Any = pod
+    for key in path.split("."):
+        value = value.get(key, "") if isinstance(value, dict) else ""
+    return str(value)
 
 
 class Pods:
     """The pods of the imitation, what happened to them, and their processes.
 
+    What is asked of it was found valid before.
+
     Args:
         folder: for the logs.
-        environment: of every container, before its own variables: it stands for the image.
+        image: the variables of every container, before its own: they stand for the image.
         slots: how many pods run at once; others are Pending.
+        data: the data of the secrets and config maps that a spec may name, by `secret` or
+            `configMap`, and by name.
     """
 
-    def __init__(self, folder: Path, environment: dict[str, str], slots: int) -> None:
+    def __init__(
+        self, folder: Path, image: dict[str, str], slots: int,
+        data: dict[str, dict[str, dict[str, str]]],
+    ) -> None:  # fmt: skip
         self.folder = folder
-        self.environment = environment
+        self.image = image
+        self.data = data
         self.changed = threading.Condition(threading.RLock())
-        self.events: list[tuple[int, str, Pod, Pod | None]] = []  # version, type, pod, before
+        self.events: list[Event] = []
+        self.version = 0
         self._pods: dict[str, Pod] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._version = 0
         self._slots = threading.Semaphore(slots)
         self._closed = False
-
-    @property
-    def version(self) -> str:
-        return str(self._version)
 
     def get(self, name: str) -> Pod:
         """Return a pod; raises Refused (404)."""
@@ -147,177 +86,311 @@ class Pods:
                 raise Refused(404, "NotFound", f'pods "{name}" not found')
             return self._pods[name]
 
-    def list(self, labels: str, fields: str) -> list[Pod]:
-        """Return the pods that fulfil both selectors, by name."""
+    def at(self, version: int) -> list[Pod]:
+        """Return the pods as they were at a version, by name; raises Refused (410, 504)."""
         with self.changed:
-            return [pod for _, pod in sorted(self._pods.items()) if _fulfils(labels, fields, pod)]
+            if version > self.version:
+                raise Refused(504, "Timeout", f"Too large resource version: {version}")
+            pods = dict(self._pods)
+            for _, _, pod, before in reversed(self._since(version)):
+                pods.pop(pod["metadata"]["name"], None)
+                if before:
+                    pods[before["metadata"]["name"]] = before
+        return [pod for _, pod in sorted(pods.items())]
 
-    def _store(self, kind: str, name: str, pod: Pod) -> Pod:
+    def _since(self, version: int) -> list[Event]:
+        """Return what happened after a version; raises Refused (410)."""
+        if self.events and version < self.events[0][0] - 1:
+            raise Refused(410, "Expired", f"too old resource version: {version}")
+        return [event for event in self.events if event[0] > version]
+
+    def _store(self, kind: str, pod: Pod) -> Pod:
         """Keep a new state of a pod as an event, and return it."""
         with self.changed:
-            before = self._pods.get(name)
-            self._version += 1
+            name = pod["metadata"]["name"]
+            before = self._pods.pop(name, None)
+            self.version += 1
             pod = copy.deepcopy(pod)
-            pod["metadata"]["resourceVersion"] = self.version
-            if kind == "DELETED":
-                self._pods.pop(name, None)
-            else:
+            pod["metadata"]["resourceVersion"] = str(self.version)
+            if kind != "DELETED":
                 self._pods[name] = pod
-            self.events.append((self._version, kind, pod, before))
+            self.events.append((self.version, kind, pod, before))
             del self.events[:-KEPT_EVENTS]
             self.changed.notify_all()
             return pod
 
-    def create(self, pod: Pod) -> Pod:
-        """Create a pod and run it in the background; raises Refused (409, 422)."""
-        meta = pod.setdefault("metadata", {})
-        if not meta.get("name") and meta.get("generateName"):
-            meta["name"] = meta["generateName"] + secrets.token_hex(3)
-        name = str(meta.get("name", ""))
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name):
-            raise Refused(422, "Invalid", f'Pod "{name}" is invalid: metadata.name')
-        if not pod.get("spec", {}).get("containers"):
-            raise Refused(422, "Invalid", f'Pod "{name}" is invalid: spec.containers: required')
+    def create(self, pod: Pod, dry: bool = False) -> Pod:
+        """Create a pod and run it in the background.
+
+        Args:
+            pod: its metadata and spec; the rest is the server's.
+            dry: only return what would be stored.
+
+        Raises:
+            Refused: there is one with this name (409).
+        """
+        name = pod["metadata"]["name"]
+        own = {"namespace": NAMESPACE, "uid": str(uuid.uuid4()), "creationTimestamp": _now()}
+        new = pod | {"metadata": pod["metadata"] | own, "status": {"phase": "Pending"}}
         with self.changed:
             if name in self._pods:
                 raise Refused(409, "AlreadyExists", f'pods "{name}" already exists')
-            pod |= {"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending"}}
-            pod["metadata"] = meta | {
-                "namespace": NAMESPACE, "uid": str(uuid.uuid4()), "creationTimestamp": _now()
-            }  # fmt: skip
-            stored = self._store("ADDED", name, pod)
-        threading.Thread(target=self._run, args=(name, stored), name=name, daemon=True).start()
-        return stored
+            if dry:
+                return new
+            new = self._store("ADDED", new)
+        threading.Thread(target=self._run, args=(new,), name=name, daemon=True).start()
+        return new
 
-    def patch(self, name: str, body: Any) -> Pod:
-        """Change a pod by a merge patch or a JSON patch; raises Refused (404, 409, 422)."""
-        with self.changed:
-            old = self.get(name)
-            if isinstance(body, list):
-                new = copy.deepcopy(old)
-                for step in body:
-                    _json_patch(new, step)
-            else:
-                expected = body.get("metadata", {}).get("resourceVersion")
-                if expected not in (None, old["metadata"]["resourceVersion"]):
-                    raise Refused(409, "Conflict", f'pods "{name}" has been modified')
-                new = merged(old, body)
-            if new["metadata"]["name"] != name:
-                raise Refused(422, "Invalid", f'Pod "{name}" is invalid: metadata.name: immutable')
-            return self._store("MODIFIED", name, new)
-
-    def delete(self, name: str, grace: int | None) -> Pod:
-        """Delete a pod: mark it, let its process end, then take it away; raises Refused (404).
+    def update(self, name: str, change: Callable[[Pod], Pod], dry: bool = False) -> Pod:
+        """Change a pod; raises Refused (404), and what `change` raises.
 
         Args:
             name: of the pod.
-            grace: seconds until the process is killed; by default the pod's own, else 30.
+            change: returns the new state from the old one.
+            dry: only return the new state.
+        """
+        with self.changed:
+            old = self.get(name)
+            new = change(old)
+            return new if dry or new == old else self._store("MODIFIED", new)
+
+    def delete(
+        self, name: str, grace: int | None, expected: dict[str, str], dry: bool = False
+    ) -> Pod:
+        """Delete a pod: mark it, let its process end, then take it away.
+
+        Args:
+            name: of the pod.
+            grace: seconds until the process is killed; by default the pod's own.
+            expected: what its metadata must hold: `uid`, `resourceVersion`.
+            dry: only return the pod.
+
+        Raises:
+            Refused: there is no such pod (404), or it is another one (409).
         """
         with self.changed:
             pod = self.get(name)
-            seconds = pod["spec"].get("terminationGracePeriodSeconds", 30)
-            seconds = seconds if grace is None else grace
-            if "deletionTimestamp" not in pod["metadata"]:
-                marks = {"deletionTimestamp": _now(), "deletionGracePeriodSeconds": seconds}
-                pod = self._store("MODIFIED", name, merged(pod, {"metadata": marks}))
-        threading.Thread(target=self._remove, args=(name, seconds), daemon=True).start()
+            for key, value in expected.items():
+                if pod["metadata"][key] != value:
+                    why = f"Precondition failed: {key} is {pod['metadata'][key]}, not {value}"
+                    raise Refused(409, "Conflict", why)
+            seconds = pod["spec"]["terminationGracePeriodSeconds"] if grace is None else grace
+            if name not in self.processes:
+                seconds = 0
+            if not dry and seconds < pod["metadata"].get("deletionGracePeriodSeconds", seconds + 1):
+                until = datetime.now(UTC) + timedelta(seconds=seconds)
+                marks = {"deletionTimestamp": _now(until), "deletionGracePeriodSeconds": seconds}
+                pod = self._store("MODIFIED", pod | {"metadata": pod["metadata"] | marks})
+        if not dry:
+            threading.Thread(target=self._remove, args=(pod, seconds), daemon=True).start()
         return pod
 
-    def _remove(self, name: str, seconds: int) -> None:
-        process = self.processes.get(name)
-        if process:
+    def _remove(self, pod: Pod, seconds: int) -> None:
+        name = pod["metadata"]["name"]
+        if process := self.processes.get(name):
             _signal(process, signal.SIGTERM if seconds else signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(seconds)
             _signal(process, signal.SIGKILL)
-            end = time.monotonic() + 5
-            while name in self.processes and time.monotonic() < end:
-                time.sleep(0.02)  # until its last state is stored
-        with suppress(Refused):
-            self._store("DELETED", name, self.get(name))
+        with self.changed:
+            # Until its last state is stored.
+            self.changed.wait_for(lambda: name not in self.processes, 5)
+            if now := self._same(pod):
+                self._store("DELETED", now)
 
-    def log(self, name: str) -> Path:
-        """Return the file of a pod's log; raises Refused (400, 404)."""
-        self.get(name)
-        path = self.folder / f"{name}.log"
-        if not path.exists():
-            raise Refused(400, "BadRequest", f'container in pod "{name}" is waiting to start')
-        return path
+    def _same(self, pod: Pod) -> Pod | None:
+        """Return the state of now of a pod, unless it is gone, or another has its name."""
+        now = self._pods.get(pod["metadata"]["name"])
+        return now if now and now["metadata"]["uid"] == pod["metadata"]["uid"] else None
 
-    def _status(self, name: str, phase: str, state: dict[str, Any]) -> None:
-        """Store a pod's phase and its container's state, unless it is gone."""
-        with self.changed, suppress(Refused):
-            pod = self.get(name)
-            first = pod["spec"]["containers"][0]
-            status = {
-                "phase": phase,
-                "containerStatuses": [
-                    {"name": first["name"], "image": first.get("image", ""), "imageID": "",
-                     "ready": phase == "Running", "restartCount": 0, "state": state}
-                ],
-            }  # fmt: skip
-            self._store("MODIFIED", name, pod | {"status": status})
+    def _status(self, pod: Pod, phase: str, state: dict[str, Any], why: str = "") -> None:
+        """Store a pod's phase and its container's state, unless the pod is gone.
 
-    def _run(self, name: str, pod: Pod) -> None:
+        Args:
+            pod: in any state.
+            phase: the new one.
+            state: of the container: waiting, running or terminated.
+            why: the reason for which the container is not ready.
+        """
+        now = self._same(pod)
+        if not now:
+            return
+        before = {it["type"]: it for it in now["status"].get("conditions", [])}
+        conditions = []
+        for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready"):
+            new = {"type": kind, "status": "True", "lastTransitionTime": _now()}
+            if why and kind.endswith("Ready"):
+                new |= {"status": "False", "reason": why}
+            same = before.get(kind, new)["status"] == new["status"]
+            conditions.append(before.get(kind, new) if same else new)
+        (container,) = now["spec"]["containers"]
+        shown = {"name": container["name"], "image": container["image"], "imageID": "",
+                 "ready": not why, "restartCount": 0, "state": state}  # fmt: skip
+        status = {
+            "phase": phase, "conditions": conditions, "hostIP": ADDRESS, "podIP": ADDRESS,
+            "startTime": now["status"].get("startTime", _now()), "containerStatuses": [shown],
+        }  # fmt: skip
+        spec = now["spec"] | {"nodeName": NODE}
+        self._store("MODIFIED", now | {"spec": spec, "status": status})
+
+    def _run(self, pod: Pod) -> None:
         """Be the kubelet of one pod: wait for a slot, run its command, store how it ended."""
-        container = pod["spec"]["containers"][0]
-        own = {it["name"]: it["value"] for it in container.get("env", []) if "value" in it}
-        words = [*container.get("command", []), *container.get("args", [])]
+        name = pod["metadata"]["name"]
         with self._slots:
             with self.changed:
-                now = self._pods.get(name)
+                now = self._same(pod)
                 if self._closed or not now or "deletionTimestamp" in now["metadata"]:
                     return
-                environment = self.environment | own | {"GCPSPY_HOST": name, "HOSTNAME": name}
                 try:
-                    with (self.folder / f"{name}.log").open("wb") as log:
-                        process = subprocess.Popen(
-                            words, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-                            stderr=subprocess.STDOUT, start_new_session=True,
-                        )  # fmt: skip
+                    process = self._start(now)
+                except LookupError as error:
+                    waits = {"reason": "CreateContainerConfigError", "message": str(error.args[0])}
+                    self._status(pod, "Pending", {"waiting": waits}, "ContainersNotReady")
+                    return
                 except OSError as error:
                     ended = {"exitCode": 128, "reason": "StartError", "message": str(error)}
-                    self._status(name, "Failed", {"terminated": ended})
+                    self._status(pod, "Failed", {"terminated": ended}, "PodFailed")
                     return
                 self.processes[name] = process
-                self._status(name, "Running", {"running": {"startedAt": _now()}})
+                begun = _now()
+                self._status(pod, "Running", {"running": {"startedAt": begun}})
+            pump = threading.Thread(target=self._keep_log, args=(name, process), daemon=True)
+            pump.start()
             status = process.wait()
-            ended = {"exitCode": status if status >= 0 else 128 - status, "finishedAt": _now(),
-                     "reason": "Completed" if status == 0 else "Error"}  # fmt: skip
-            self._status(name, "Failed" if status else "Succeeded", {"terminated": ended})
-            del self.processes[name]
+            _signal(process, signal.SIGKILL)  # a container ends with its first process
+            pump.join(5)
+            ended = {
+                "exitCode": status if status >= 0 else 128 - status,
+                "reason": "Error" if status else "Completed",
+                "startedAt": begun,
+                "finishedAt": _now(),
+            }
+            phase = "Failed" if status else "Succeeded"
+            why = "PodFailed" if status else "PodCompleted"
+            with self.changed:
+                self._status(pod, phase, {"terminated": ended}, why)
+                del self.processes[name]
+                self.changed.notify_all()
 
-    def watch(self, since: int, labels: str, fields: str, end: float) -> Iterator[dict[str, Any]]:
+    def _start(self, pod: Pod) -> subprocess.Popen[bytes]:
+        """Start a pod's command; raises OSError, and LookupError for data that is not there."""
+        (container,) = pod["spec"]["containers"]
+        own = self._variables(pod, container)
+        name = pod["metadata"]["name"]
+        words = [*container.get("command", []), *container.get("args", [])]
+        log = self.folder / f"{name}.log"
+        log.write_bytes(b"")
+        return subprocess.Popen(
+            [_expanded(word, own) for word in words],
+            env=self.image | {"HOSTNAME": name, "GCPSPY_HOST": name} | own,
+            cwd=container.get("workingDir", self.folder), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def _variables(self, pod: Pod, container: dict[str, Any]) -> dict[str, str]:
+        """Return the variables that a container's spec names; raises LookupError."""
+        own: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            for kind in source.keys() - {"prefix"}:
+                found = self._data(kind, source[kind]).items()
+                own |= {source.get("prefix", "") + key: value for key, value in found}
+        for variable in container.get("env", []):
+            value: str | None = _expanded(variable.get("value", ""), own)
+            for kind, ref in variable.get("valueFrom", {}).items():
+                if kind == "fieldRef":
+                    value = value_at(pod, ref["fieldPath"])
+                else:
+                    value = self._data(kind, ref).get(ref["key"])
+                    if value is None and not ref.get("optional"):
+                        raise LookupError(f"{ref['name']} has no key {ref['key']}")
+            if value is not None:
+                own[variable["name"]] = value
+        return own
+
+    def _data(self, kind: str, ref: dict[str, Any]) -> dict[str, str]:
+        """Return the data of a secret or a config map; raises LookupError."""
+        kind = kind.removesuffix("Ref").removesuffix("Key")
+        found = self.data.get(kind, {}).get(ref["name"])
+        if found is None and not ref.get("optional"):
+            raise LookupError(f'{kind.lower()} "{ref["name"]}" not found')
+        return found or {}
+
+    def _keep_log(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Write what a process prints to its pod's log, each line with its time."""
+        assert process.stdout
+        with (self.folder / f"{name}.log").open("wb", buffering=0) as log:
+            for line in process.stdout:
+                with self.changed:
+                    log.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + line)
+
+    def log(
+        self, name: str, *, follow: bool, since: datetime | None, tail: int | None
+    ) -> Iterator[bytes]:
+        """Return the lines of a pod's log, each with STAMP bytes for its time.
+
+        Args:
+            name: of the pod.
+            follow: go on until the pod has ended.
+            since: leave out what is older.
+            tail: how many lines of those that are there to begin with; by default all.
+
+        Raises:
+            Refused: there is no such pod (404), or its container has not begun (400).
+        """
+        self.get(name)
+        try:
+            log = (self.folder / f"{name}.log").open("rb")
+        except FileNotFoundError:
+            why = f'container in pod "{name}" is waiting to start'
+            raise Refused(400, "BadRequest", why) from None
+        oldest = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}".encode() if since else b""
+
+        def lines() -> Iterator[bytes]:
+            left = tail
+            with log:
+                while True:
+                    with self.changed:
+                        goes_on = follow and name in self.processes and not self._closed
+                        new = [line for line in log if line >= oldest]
+                    yield from deque(new, left)
+                    left = None
+                    if not goes_on:
+                        return
+                    time.sleep(0.1)
+
+        return lines()
+
+    def watch(
+        self, since: int, chosen: Chosen, end: float, bookmarks: bool
+    ) -> Iterator[dict[str, Any]]:
         """Yield what happens to pods, from a version on.
 
-        A pod that begins or ceases to fulfil the selectors is ADDED or DELETED for this watch.
+        A pod that begins or ceases to be chosen is ADDED or DELETED for this watch.
 
         Args:
             since: the resourceVersion after which to begin.
-            labels: a label selector.
-            fields: a field selector.
+            chosen: says which pods are watched.
             end: when to stop, of `time.monotonic()`.
+            bookmarks: say at the end which version was reached.
+
+        Raises:
+            Refused: what came after `since` is forgotten (410).
         """
         while True:
             with self.changed:
-                while self._version <= since and not self._closed and time.monotonic() < end:
+                while self.version <= since and not self._closed and time.monotonic() < end:
                     self.changed.wait(0.5)
                 if self._closed or time.monotonic() >= end:
-                    return
-                if self.events and since < self.events[0][0] - 1:
-                    gone = Refused(410, "Expired", f"too old resource version: {since}")
-                    yield {"type": "ERROR", "object": gone.status}
-                    return
-                news = [event for event in self.events if event[0] > since]
+                    break
+                news = self._since(since)
             for version, kind, pod, before in news:
                 since = version
-                now = _fulfils(labels, fields, pod)
-                was = before is not None and _fulfils(labels, fields, before)
-                if kind == "DELETED" and now:
-                    yield {"type": "DELETED", "object": pod}
-                elif kind != "DELETED" and (now or was):
+                now, was = kind != "DELETED" and chosen(pod), before is not None and chosen(before)
+                if now or was:
                     kind = "MODIFIED" if now and was else "ADDED" if now else "DELETED"
                     yield {"type": kind, "object": pod}
+        if bookmarks:
+            yield bookmark(since)
 
     def close(self) -> None:
         """End every watch and every process."""
@@ -328,17 +401,19 @@ class Pods:
                 _signal(process, signal.SIGKILL)
 
 
-def _json_patch(target: Any, step: dict[str, Any]) -> None:
-    """Apply one step of a JSON patch (RFC 6902): add, replace or remove."""
-    *way, last = [key.replace("~1", "/").replace("~0", "~") for key in step["path"].split("/")[1:]]
-    for key in way:
-        target = target.setdefault(key, {})
-    if step["op"] == "remove":
-        target.pop(last, None)
-    elif step["op"] in ("add", "replace"):
-        target[last] = step["value"]
-    else:
-        raise Refused(422, "Invalid", f"the operation {step['op']} is not known here")
+def bookmark(version: int, **annotations: str) -> dict[str, Any]:
+    """Return the event that says which version a watch has reached."""
+    meta = {"resourceVersion": str(version), "annotations": annotations}
+    return {"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": meta}}
+
+
+def _expanded(text: str, variables: dict[str, str]) -> str:
+    """Return a word with the values of `$(NAME)`; `$$(NAME)` stands for the text `$(NAME)`."""
+
+    def value(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else variables.get(found[1], found[0])
+
+    return re.sub(r"\$\$|\$\(([\w.-]+)\)", value, text)
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
@@ -346,182 +421,5 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class _Server(ThreadingHTTPServer):
-    """An HTTP server to which it is no fault that a client has left."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
-            super().handle_error(request, client_address)
-
-
-class PodServer:
-    """Serve the API of pods on loopback, with a token, until it is closed.
-
-    Args:
-        folder: for the logs of pods and the kubeconfig.
-        environment: of every container; its `python` is this one.
-        slots: how many pods run at once.
-    """
-
-    def __init__(self, folder: Path, environment: dict[str, str], slots: int) -> None:
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-        self.pods = Pods(folder, environment | {"PATH": programs}, slots)
-        self.token = secrets.token_urlsafe(24)
-        certificate = folder / "server.pem"
-        authority = _certify(certificate)
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate)
-        # The handshake is made by the thread of each request, so that nobody holds up the others.
-        self._server.socket = tls.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        threading.Thread(target=self._server.serve_forever, name="pods", daemon=True).start()
-        self.address = f"https://127.0.0.1:{self._server.server_port}"
-        self.kubeconfig = folder / "kubeconfig.yaml"
-        self.kubeconfig.touch(mode=0o600)
-        template = Template((HERE / "kubeconfig.yaml").read_text(encoding="utf-8"))
-        filled = template.substitute(server=self.address, authority=authority, token=self.token)
-        self.kubeconfig.write_text(filled, encoding="utf-8")
-
-    def close(self) -> None:
-        """End the server and every process that it started."""
-        self.pods.close()
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _handle(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                raw = self.rfile.read(length)
-                address = urllib.parse.urlsplit(self.path)
-                query = dict(urllib.parse.parse_qsl(address.query))
-                given = self.headers.get("Authorization", "").encode()
-                try:
-                    if not secrets.compare_digest(given, f"Bearer {server.token}".encode()):
-                        raise Refused(401, "Unauthorized", "Unauthorized")
-                    body = json.loads(raw) if raw else None
-                    self.reply(*server.answer(self.command, address.path, query, body))
-                except Refused as refused:
-                    self.reply(refused.code, refused.status)
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    self.reply(400, Refused(400, "BadRequest", repr(error)).status)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            do_GET = do_POST = do_PATCH = do_DELETE = _handle
-
-            def reply(self, code: int, body: Any) -> None:
-                is_log = isinstance(body, bytes)
-                self.send_response(code)
-                self.send_header("Content-Type", "text/plain" if is_log else "application/json")
-                if isinstance(body, Iterator):
-                    self.send_header("Transfer-Encoding", "chunked")
-                    self.end_headers()
-                    for event in body:
-                        line = json.dumps(event).encode() + b"\n"
-                        self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
-                        self.wfile.flush()
-                    self.wfile.write(b"0\r\n\r\n")
-                else:
-                    content = body if is_log else json.dumps(body).encode()
-                    self.send_header("Content-Length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
-
-        return Handler
-
-    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
-        """Return status and body of the answer: an object, events, or a log; raises Refused."""
-        if path in DISCOVERY:
-            return 200, DISCOVERY[path]
-        found = re.fullmatch(rf"/api/v1(?:/namespaces/{NAMESPACE})?/pods(?:/([^/]+)(/log)?)?", path)
-        if not found:
-            raise Refused(404, "NotFound", "the imitation knows pods in the namespace default")
-        name, log = found.groups()
-        if log and method == "GET":
-            lines = self.pods.log(name).read_bytes().splitlines(keepends=True)
-            return 200, b"".join(lines[-int(query.get("tailLines") or len(lines)) :])
-        if name:
-            grace = query.get("gracePeriodSeconds", (body or {}).get("gracePeriodSeconds")
-                              if isinstance(body, dict) else None)  # fmt: skip
-            actions: dict[str, Callable[[], Pod]] = {
-                "GET": lambda: self.pods.get(name),
-                "PATCH": lambda: self.pods.patch(name, body),
-                "DELETE": lambda: self.pods.delete(name, None if grace is None else int(grace)),
-            }
-            if method not in actions:
-                raise Refused(405, "MethodNotAllowed", method)
-            return 200, actions[method]()
-        if method == "POST":
-            return 201, self.pods.create(body)
-        labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
-        if query.get("watch") in ("true", "True", "1"):
-            return 200, self._events(query, labels, fields)
-        with self.pods.changed:
-            return 200, {
-                "kind": "PodList",
-                "apiVersion": "v1",
-                "metadata": {"resourceVersion": self.pods.version},
-                "items": self.pods.list(labels, fields),
-            }
-
-    def _events(self, query: dict[str, str], labels: str, fields: str) -> Iterator[dict[str, Any]]:
-        """Return what a watch tells; raises Refused."""
-        end = time.monotonic() + float(query.get("timeoutSeconds") or 300)
-        since = int(query.get("resourceVersion") or 0)
-        matches(labels, {})  # a wrong selector is refused before the stream begins
-        now: list[dict[str, Any]] = []
-        if since == 0:  # the state of now first, then what happens
-            with self.pods.changed:
-                since = int(self.pods.version)
-                now = [{"type": "ADDED", "object": it} for it in self.pods.list(labels, fields)]
-        return chain(now, self.pods.watch(since, labels, fields, end))
-
-
-def _certify(path: Path) -> str:
-    """Write a key and a certificate for 127.0.0.1; return the certificate as kubeconfig has it.
-
-    Clients written in Go, kubectl among them, send a token over TLS only.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "imitation")])
-    today = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=7))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    path.touch(mode=0o600)
-    path.write_bytes(
-        certificate
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return base64.b64encode(certificate).decode()
+def _now(at: datetime | None = None) -> str:
+    return (at or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -69,6 +69,7 @@ OF_FILES = {
 ELSEWHERE = {
     "workshop.tests.authoring.in_the_browser": "make check-browser",
     "workshop.tests.cluster.executors": "make check-executors",
+    "workshop.tests.cluster.executors_pods": "make check-executors",
 }
 MOST_NOTEBOOKS = 2  # that run though only what they import changed: one for each core
 IN_A_STRING = re.compile(r"from (workshop[\w.]*) import (\w+(?:, \w+)*)|import (workshop[\w.]*)")

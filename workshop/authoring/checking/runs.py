@@ -8,7 +8,7 @@ from collections.abc import Collection
 from importlib.util import find_spec
 
 from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem
-from workshop.ground.packages import BROWSER_LOCK, install
+from workshop.ground.packages import BROWSER_LOCK, KUBECTL_LOCK, install
 from workshop.ground.talk import with_clusters
 
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -16,7 +16,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SHOTS = BUILD / "browser"
 TESTS = ROOT / "workshop" / "tests"
 # pytest leaves out a file that lies in a folder which is named too.
-ALL_TESTS = ("-o", "python_files=test_*.py executors.py in_the_browser.py", TESTS, NOTEBOOKS)
+ALL_TESTS = ("-o", "python_files=test_*.py executors*.py in_the_browser.py", TESTS, NOTEBOOKS)
 
 
 def run_pytest(*words: object) -> int:
@@ -76,7 +76,7 @@ def check_browser() -> int:
 def check_executors() -> int:
     """Run the notebooks with clusters, and their tests; return pytest's exit status."""
     notebooks = [NOTEBOOKS / f"{name}.ipynb" for name in with_clusters()]
-    return _with_executors(TESTS / "cluster" / "executors.py", *notebooks)
+    return _with_executors(*sorted((TESTS / "cluster").glob("executors*.py")), *notebooks)
 
 
 def check_weekly() -> int:
@@ -95,5 +95,7 @@ def _with_executors(*words: object) -> int:
     from workshop.cluster import executors_ready  # takes a second
 
     executors_ready()
+    if not install(KUBECTL_LOCK):
+        raise Problem("A kubectl could not be fetched; the reason stands above.")
     os.environ["WORKSHOP_EXECUTORS"] = "1"
     return run_pytest("--numprocesses=2", "--verbose", *words)

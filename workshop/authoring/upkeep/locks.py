@@ -8,7 +8,13 @@ import tomllib
 from pathlib import Path
 
 from workshop.ground import ROOT
-from workshop.ground.packages import BROWSER_LOCK, EXECUTORS_LOCK, MUTANTS_LOCK, SITE_LOCK
+from workshop.ground.packages import (
+    BROWSER_LOCK,
+    EXECUTORS_LOCK,
+    KUBECTL_LOCK,
+    MUTANTS_LOCK,
+    SITE_LOCK,
+)
 
 LOCK = ROOT / "requirements.lock"
 CURE = "make lock"
@@ -70,6 +76,7 @@ def renew() -> int:
         ("dev", ["pyproject.toml"], LOCK),
         ("browser", beside, BROWSER_LOCK),
         ("executors", beside, EXECUTORS_LOCK),
+        ("kubectl", [*beside, "--no-deps"], KUBECTL_LOCK),
         ("mutants", beside, MUTANTS_LOCK),
         ("site", beside, SITE_LOCK),
     ):

@@ -129,7 +129,7 @@ def test_every_code_cell_is_collected_and_none_is_skipped() -> None:
 
 
 # Of these files some tests wait for `make check-weekly`, and others are in every check.
-# (So do some of cluster/executors.py, which imports what is not here yet.)
+# (So do some of cluster/executors*.py, which import what is not here yet.)
 WEEKLY = {
     "authoring/test_editions.py",
     "authoring/test_launcher.py",
@@ -253,6 +253,7 @@ def all_is_installed(monkeypatch: Any, tmp_path: Path) -> None:
     """Let the longer checks find what they would fetch first."""
     monkeypatch.setattr(runs, "executors_ready", lambda: None, raising=False)
     monkeypatch.setattr("workshop.cluster.executors_ready", lambda: None)
+    monkeypatch.setattr(runs, "install", lambda lock: True)
     monkeypatch.setattr(runs, "chromium", lambda: "chromium")
     monkeypatch.setattr(runs, "find_spec", lambda name: name)
     monkeypatch.setattr(runs, "SHOTS", tmp_path / "shots")
@@ -287,7 +288,10 @@ def test_a_command_ends_as_what_it_ran(
 @pytest.mark.parametrize(
     ("run", "files"),
     [
-        (runs.check_executors, ["executors.py", *(f"{n}.ipynb" for n in talk.with_clusters())]),
+        (
+            runs.check_executors,
+            ["executors.py", "executors_pods.py", *(f"{n}.ipynb" for n in talk.with_clusters())],
+        ),
         (runs.check_weekly, ["tests", "notebooks"]),
         (runs.check_examples, ["test_examples.py"]),
         (runs.check_browser, ["in_the_browser.py"]),

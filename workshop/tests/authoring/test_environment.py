@@ -31,7 +31,7 @@ def test_the_lock_is_in_step() -> None:
     assert locks.complaints(TEXT, WANTED) == []
 
 
-@pytest.mark.parametrize("group", ["browser", "executors", "mutants"])
+@pytest.mark.parametrize("group", ["browser", "executors", "kubectl", "mutants"])
 def test_the_locks_beside_it_are_in_step(group: str) -> None:
     text = (LOCKS / f"{group}.lock").read_text(encoding="utf-8")
     assert locks.complaints(text, locks.wanted(group)) == []
