@@ -46,15 +46,29 @@ from workshop.cluster.pods import (
 )  # fmt: skip
 
 HERE = Path(__file__).parent
-TAKEN = yaml.safe_load((HERE / "imitation.yaml").read_text(encoding="utf-8"))
+
+
+def _read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
+    return found
+
+
+def _time(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if not found.tzinfo:
+        raise ValueError("RFC 3339 wants a zone")
+    return found
+
+
+TAKEN = _read("imitation.yaml")
 READ: dict[str, Callable[[str], Any]] = {
     "text": str,
     "unused": str,
     "number": int,
-    "time": datetime.fromisoformat,
+    "time": _time,
     "yes or no": lambda text: text.lower() not in ("false", "0"),
 }
-SECONDS_OF_WATCH = 300
+SECONDS_OF_WATCH, LARGEST = 300, 2**31
 SET_BY_SERVER = (
     "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "managedFields",
     "resourceVersion", "uid",
@@ -64,7 +78,9 @@ META = {"apiVersion": "meta.k8s.io/v1"}  # of the forms that are no pods
 COLUMNS = [  # of a table: name, and whether it is shown with `--output wide` alone
     ("Name", 0), ("Ready", 0), ("Status", 0), ("Restarts", 0), ("Age", 0), ("IP", 1), ("Node", 1)
 ]  # fmt: skip
-LABEL = r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?"
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+KEY = rf"([a-z0-9.-]{{1,253}}/)?{LABEL}"
+DIRECTIVE = r'"\$[^"\\]*":'  # of a strategic merge patch, in JSON
 NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 QUANTITY = r"[+-]?[0-9.]+([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?"
 
@@ -122,7 +138,7 @@ def _parameters(request: str, query: str) -> dict[str, Any]:
                 found[name] = value if isinstance(kind, list) else READ[kind](value)
             except ValueError:
                 raise Refused(400, "BadRequest", f"{name}: {value!r} is no {kind}") from None
-            if kind == "number" and found[name] < 0:
+            if kind == "number" and not 0 <= found[name] < LARGEST:
                 raise Refused(422, "Invalid", f"{name}: must be greater than or equal to 0")
     return found
 
@@ -199,10 +215,14 @@ def _ensure_pod(pod: Pod) -> None:
     amounts = resources.get("requests", {}) | resources.get("limits", {})
     rules = {
         "metadata.name: a DNS name": re.fullmatch(NAME, meta.get("name", "")),
-        "metadata.labels: values of letters, digits, '-', '_', '.', at most 63": all(
-            re.fullmatch(LABEL, value) for value in meta.get("labels", {}).values()
+        "metadata.labels: names and values of letters, digits, '-', '_', '.', at most 63": all(
+            re.fullmatch(KEY, key) and (not value or re.fullmatch(LABEL, value))
+            for key, value in meta.get("labels", {}).items()
         ),
         "spec.containers: one, for the imitation": len(spec.get("containers", [])) == 1,
+        "spec.terminationGracePeriodSeconds": (
+            0 <= spec.get("terminationGracePeriodSeconds", 0) < LARGEST
+        ),
         "spec.containers[0].name: a DNS name": re.fullmatch(NAME, container.get("name", "")),
         "spec.containers[0].image: Required value": container.get("image"),
         "spec.containers[0].command, or args: no image is here that has one": (
@@ -228,7 +248,7 @@ def _patched(old: Pod, media: str, raw: bytes) -> Pod:
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
             raise Refused(422, "Invalid", f"the JSON patch does not apply: {error}") from None
     else:
-        if media == "application/strategic-merge-patch+json" and '"$' in json.dumps(patch):
+        if media.startswith("application/strategic") and re.search(DIRECTIVE, json.dumps(patch)):
             why = "the imitation knows no directives of a strategic merge patch"
             raise Refused(422, "Invalid", why)
         new = _merged(old, patch)
@@ -294,7 +314,7 @@ def _shown(pods: list[Pod], form: str, include: str, meta: dict[str, Any] | None
         names = [{"name": name, "type": "string", "format": "name" if name == "Name" else "",
                   "description": "", "priority": wide} for name, wide in COLUMNS]  # fmt: skip
         rows = [{"cells": _cells(pod), "object": _part(pod, include)} for pod in pods]
-        meta = meta or {"resourceVersion": pods[0]["metadata"]["resourceVersion"]}
+        meta = meta or {"resourceVersion": pods[0]["metadata"].get("resourceVersion", "")}
         return META | {"kind": form, "metadata": meta, "columnDefinitions": names, "rows": rows}
     parts = [_part(pod, "Metadata" if form else "Object") for pod in pods]
     if meta is None:
@@ -474,8 +494,8 @@ class PodServer:
             _ensure_taken(body, TAKEN["bodies"]["DeleteOptions"], "", "DeleteOptions")
             given |= body
             grace = given.get("gracePeriodSeconds")
-            if not isinstance(grace, int | None):
-                raise Refused(400, "BadRequest", f"gracePeriodSeconds: {grace!r} is no number")
+            if not isinstance(grace, int | None) or not 0 <= (grace or 0) < LARGEST:
+                raise Refused(400, "BadRequest", f"gracePeriodSeconds: {grace!r} is no time")
             options = grace, given.get("preconditions", {}), bool(given.get("dryRun"))
             if name:
                 return 200, _shown([self.pods.delete(name, *options)], form, include)
@@ -512,11 +532,8 @@ class PodServer:
 
     def _list(self, given: dict[str, Any], form: str, include: str) -> Any:
         """Return a list of pods, or a part of it; raises Refused (400, 410, 422, 504)."""
-        chosen, match, token = (
-            _chosen(given),
-            given.get("resourceVersionMatch"),
-            given.get("continue"),
-        )
+        chosen, match = _chosen(given), given.get("resourceVersionMatch")
+        token = given.get("continue")
         wanted, limit = given.get("resourceVersion", 0), given.get("limit", 0)
         is_exact, after = match == "Exact" or bool(limit and wanted and not match), ""
         if (
@@ -626,4 +643,4 @@ def _openapi() -> dict[str, Any]:
     }
 
 
-DISCOVERY = TAKEN["discovery"] | {"/openapi/v3/api/v1": _openapi()}
+DISCOVERY = _read("discovery.yaml") | {"/openapi/v3/api/v1": _openapi()}

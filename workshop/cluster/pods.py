@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 NAMESPACE, NODE, ADDRESS = "default", "imitation", "127.0.0.1"
 KEPT_EVENTS = 1000  # a watch from before them is answered with 410, as by the real one
@@ -242,20 +242,18 @@ class Pods:
                 if self._closed or not now or "deletionTimestamp" in now["metadata"]:
                     return
                 try:
-                    process = self._start(now)
+                    process, pump = self._start(now)
                 except LookupError as error:
                     waits = {"reason": "CreateContainerConfigError", "message": str(error.args[0])}
                     self._status(pod, "Pending", {"waiting": waits}, "ContainersNotReady")
                     return
-                except OSError as error:
+                except (OSError, ValueError) as error:  # the latter for a null character
                     ended = {"exitCode": 128, "reason": "StartError", "message": str(error)}
                     self._status(pod, "Failed", {"terminated": ended}, "PodFailed")
                     return
                 self.processes[name] = process
                 begun = _now()
                 self._status(pod, "Running", {"running": {"startedAt": begun}})
-            pump = threading.Thread(target=self._keep_log, args=(name, process), daemon=True)
-            pump.start()
             status = process.wait()
             _signal(process, signal.SIGKILL)  # a container ends with its first process
             pump.join(5)
@@ -272,20 +270,34 @@ class Pods:
                 del self.processes[name]
                 self.changed.notify_all()
 
-    def _start(self, pod: Pod) -> subprocess.Popen[bytes]:
-        """Start a pod's command; raises OSError, and LookupError for data that is not there."""
+    def _start(self, pod: Pod) -> tuple[subprocess.Popen[bytes], threading.Thread]:
+        """Start a pod's command, and what keeps its log.
+
+        Raises:
+            LookupError: a secret or a config map is not there.
+            OSError, ValueError: the command cannot be started.
+        """
         (container,) = pod["spec"]["containers"]
         own = self._variables(pod, container)
         name = pod["metadata"]["name"]
         words = [*container.get("command", []), *container.get("args", [])]
-        log = self.folder / f"{name}.log"
-        log.write_bytes(b"")
-        return subprocess.Popen(
-            [_expanded(word, own) for word in words],
-            env=self.image | {"HOSTNAME": name, "GCPSPY_HOST": name} | own,
-            cwd=container.get("workingDir", self.folder), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        log = self._log_of(pod).open("wb", buffering=0)
+        try:
+            process = subprocess.Popen(
+                [_expanded(word, own) for word in words],
+                env=self.image | {"HOSTNAME": name, "GCPSPY_HOST": name} | own,
+                cwd=container.get("workingDir", self.folder), start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except BaseException:
+            log.close()
+            raise
+        pump = threading.Thread(target=self._keep_log, args=(process, log), daemon=True)
+        pump.start()
+        return process, pump
+
+    def _log_of(self, pod: Pod) -> Path:
+        return self.folder / f"{pod['metadata']['uid']}.log"
 
     def _variables(self, pod: Pod, container: dict[str, Any]) -> dict[str, str]:
         """Return the variables that a container's spec names; raises LookupError."""
@@ -315,10 +327,10 @@ class Pods:
             raise LookupError(f'{kind.lower()} "{ref["name"]}" not found')
         return found or {}
 
-    def _keep_log(self, name: str, process: subprocess.Popen[bytes]) -> None:
+    def _keep_log(self, process: subprocess.Popen[bytes], log: BinaryIO) -> None:
         """Write what a process prints to its pod's log, each line with its time."""
         assert process.stdout
-        with (self.folder / f"{name}.log").open("wb", buffering=0) as log:
+        with process.stdout, log:
             for line in process.stdout:
                 with self.changed:
                     log.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + line)
@@ -337,9 +349,8 @@ class Pods:
         Raises:
             Refused: there is no such pod (404), or its container has not begun (400).
         """
-        self.get(name)
         try:
-            log = (self.folder / f"{name}.log").open("rb")
+            log = self._log_of(self.get(name)).open("rb")
         except FileNotFoundError:
             why = f'container in pod "{name}" is waiting to start'
             raise Refused(400, "BadRequest", why) from None

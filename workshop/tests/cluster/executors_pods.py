@@ -106,12 +106,12 @@ def log(v1: Any, name: str, **options: Any) -> str:
 def test_a_pod_runs_and_its_end_is_its_phase(v1: Any) -> None:
     v1.create_namespaced_pod("default", pod("good", "echo $HOSTNAME; echo to stderr >&2"))
     v1.create_namespaced_pod("default", pod("bad", "exit 3"))
+    v1.create_namespaced_pod("default", pod("null", "\0"))
     lost = pod("lost")
     lost["spec"]["containers"][0]["args"] = ["/no/such/program"]
     v1.create_namespaced_pod("default", lost)
-    until(
-        lambda: [phase(v1, n) for n in ("good", "bad", "lost")] == ["Succeeded", "Failed", "Failed"]
-    )
+    until(lambda: phase(v1, "good") == "Succeeded")
+    until(lambda: {phase(v1, name) for name in ("bad", "lost", "null")} == {"Failed"})
     assert log(v1, "good") == "good\nto stderr\n"
     assert log(v1, "good", tail_lines=1) == "to stderr\n"
     state = v1.read_namespaced_pod("bad", "default").status.container_statuses[0].state
@@ -343,6 +343,8 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "pods", without("n", terminationGracePeriodSeconds="x"), 400, "BadRequest"),
     ("POST", "pods", labelled(app=1), 400, "BadRequest"),
     ("POST", "pods", labelled(app="a b"), 422, "Invalid"),
+    ("POST", "pods", labelled(**{"a b": "x"}), 422, "Invalid"),
+    ("POST", "pods", without("n", terminationGracePeriodSeconds=-1), 422, "Invalid"),
     ("POST", "pods", pod("Not A Name"), 422, "Invalid"),
     ("POST", "pods", {"spec": pod("n")["spec"]}, 422, "Invalid"),
     ("POST", "pods", {"metadata": {"name": "n"}}, 422, "Invalid"),
@@ -416,6 +418,7 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("GET", "pods/a/log?tailLines=-1", None, 422, "Invalid"),
     ("GET", "pods/a/log?sinceSeconds=0", None, 422, "Invalid"),
     ("GET", "pods/a/log?sinceTime=now", None, 400, "BadRequest"),
+    ("GET", "pods/a/log?sinceTime=2026-01-01T00:00:00", None, 400, "BadRequest"),
     ("GET", "pods/a/log?stream=Stdout", None, 400, "BadRequest"),
     ("DELETE", "pods/a/log", None, 405, "MethodNotAllowed"),
     # HTTP itself.
@@ -530,6 +533,13 @@ def test_a_table_has_what_kubectl_prints(raw: Raw) -> None:
         assert row["object"]["kind"] == "PartialObjectMetadata"
     (event,) = events(raw, "includeObject=Object", Accept=table)
     assert event["object"]["rows"][0]["object"]["status"]["phase"] == "Failed"
+    raw("POST", "pods", without("b", container={"envFrom": [{"secretRef": {"name": "none"}}]}))
+    marks = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    kinds = [event["type"] for event in events(raw, marks, Accept=table)]
+    assert kinds[-2:] == ["BOOKMARK", "BOOKMARK"]
+    assert (
+        raw("POST", "pods?dryRun=All", pod("n"), Accept=table).json()["rows"][0]["cells"][0] == "n"
+    )
     partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
     shown = raw("GET", "pods", Accept=partial).json()
     assert shown["kind"] == "PartialObjectMetadataList"
@@ -597,6 +607,7 @@ def test_a_whole_pod_can_be_sent_as_a_patch(v1: Any) -> None:
     until(lambda: phase(v1, "a") == "Running")
     found = v1.read_namespaced_pod("a", "default")
     found.metadata.labels["app"], found.status.phase = "y", "Failed"
+    found.metadata.annotations = {"script": '"$HOME":'}  # as a directive would begin
     patched = v1.patch_namespaced_pod("a", "default", found)
     assert (patched.metadata.labels, patched.status.phase) == ({"app": "y"}, "Running")
     version = patched.metadata.resource_version
