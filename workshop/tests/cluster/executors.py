@@ -41,6 +41,14 @@ with DAG("own") as own:
     BashOperator(task_id="ask", bash_command=asked, env={"PATH": "/usr/bin:/bin"})
 """
 
+BARE = """\
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+with DAG("bare") as bare:
+    BashOperator(task_id="look", bash_command="! env | grep -E 'JWT_SECRET|postgresql'")
+"""
+
 
 def of_home(home: Path) -> list[Any]:
     """Return the processes of a cluster's home."""
@@ -148,10 +156,13 @@ def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
     sandbox.enter("talk")
     dagcell.load("gcp_spy_today")
     dagcell.write("own", OWN, {})
+    dagcell.write("bare", BARE, {})
     with Cluster(executor, workers=1) as it:
         run = it.run("gcp_spy_today")
         states = it.tasks(run).set_index("task")["state"]
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
+        # A pod has no signing key and no database; a worker has both.
+        assert it.run("bare").state == ("success" if executor == "kubernetes" else "failed")
     assert run.state == "success"
     assert set(states.drop("estimate_cost")) == {"success"}
     assert list(sandbox.arrived()["kind"]) == ["Slack", "mail"]
