@@ -267,6 +267,15 @@ def test_a_run_is_refused_when_a_cell_opened_a_wall(
     assert not (mine / "gcloud.calls").exists()
 
 
+@pytest.mark.parametrize("name", isolation.ADDRESSES)
+def test_a_run_is_refused_when_a_cell_took_an_address_away(
+    box: Sandbox, monkeypatch: Any, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(Problem, match=f"the variable {name} names no stand-in"):
+        isolation.ask(box.home, lambda found: True)
+
+
 @pytest.mark.parametrize(
     "connection",
     [

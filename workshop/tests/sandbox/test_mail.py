@@ -250,6 +250,16 @@ def test_a_text_that_is_a_file_is_listed(lab: Any, kind: str, more: Any, shown: 
     assert f"Attached: {shown}" in got._repr_html_()
 
 
+def test_a_second_text_of_the_mail_s_own_is_no_file(lab: Any) -> None:
+    sandbox.enter("talk")
+    message = letter("words")
+    message.make_mixed()
+    second = EmailMessage()
+    second.set_content("more", subtype="html")
+    message.attach(second)
+    assert repr(send(message)).splitlines()[-1] == "words"
+
+
 def test_an_invitation_beside_the_text_is_listed(lab: Any) -> None:
     sandbox.enter("talk")
     message = letter("words")

@@ -181,7 +181,11 @@ def test_the_dags_are_told_of_the_sandbox(lab: Any, monkeypatch: Any) -> None:
         monkeypatch.delenv(name)
     sandbox.enter("talk")
     connection, recipient = (os.environ[name] for name in sandbox.TODAY_VARIABLES)
-    assert json.loads(connection)["password"] == os.environ["GCPSPY_SLACK_WEBHOOK"]
+    assert json.loads(connection) == {
+        "conn_type": "slackwebhook",
+        "password": os.environ["GCPSPY_SLACK_WEBHOOK"],
+        "extra": {"timeout": 3},
+    }
     assert recipient == os.environ["GCPSPY_RECIPIENT_EMAIL"]
 
 
