@@ -31,18 +31,19 @@ from workshop.show import Progress
 NEEDED_MEMORY = {"local": 1.0, "celery": 1.8, "kubernetes": 1.6}
 CGROUP = Path("/sys/fs/cgroup")
 SECONDS_TO_RUN = 900
-# How the variables begin that a pod of the imitation may have. Its image brings programs, and the
-# walls of the sandbox; its spec names Airflow's settings, without the database and the keys, and
-# what the spies must know.
+# How the variables begin that a pod of the imitation may have. Its image brings programs, the way
+# to the network, and the walls of the sandbox; its spec names Airflow's settings, without the
+# database and the keys, and what the spies must know.
 IMAGE = (
-    "AIRFLOW_HOME", "CLOUDSDK_", "GCE_METADATA_", "HOME", "LANG", "LC_", "MPLCONFIGDIR", "NO_PROXY",
-    "PATH", "PYTHON", "TMPDIR", "no_proxy",
+    "AIRFLOW_HOME", "CLOUDSDK_", "GCE_METADATA_", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG",
+    "LC_", "MPLCONFIGDIR", "NO_PROXY", "PATH", "PYTHON", "REQUESTS_CA_BUNDLE", "SSL_CERT_",
+    "TMPDIR", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
 CONFIG = tuple(
     f"AIRFLOW__{section}__"
     for section in ("CORE", "DAG_PROCESSOR", "LOGGING", "SCHEDULER", "WORKERS")
 )
-SECRET = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "GCPSPY_")
+SECRET = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "GCPSPY_RECIPIENT_EMAIL", "GCPSPY_SLACK_WEBHOOK")
 ENDED = ("success", "failed")
 OVER = (*ENDED, "skipped", "upstream_failed", "removed")  # of a task
 EXECUTORS = {
