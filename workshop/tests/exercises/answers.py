@@ -311,6 +311,7 @@ TABLE = {
             (cleaning(RULE("all_done"), 'bash_command="exit 0"'), "it must still fail"),
             (cleaning(RULE("all_done"), arrow=""), "no longer waits for work"),
             (cleaning("").replace('"tidy"', '"clean"'), "has no task tidy"),
+            (cleaning("").replace('"work"', '"toil"'), "has no task work"),
             (cleaning(RULE("all_done")).replace("echo tidy", "rm /nowhere"),
              "Where work is failed, tidy failed: rm: "),
         ],
