@@ -23,9 +23,10 @@ def make(folder: Path) -> Path:
         Problem: it cannot be written.
     """
     try:
-        for source, target in ((NOTEBOOKS, folder), (WORLDS, folder / "worlds")):
+        worlds = folder / "worlds"
+        for source, files, target in ((NOTEBOOKS, "*.ipynb", folder), (WORLDS, "*.yaml", worlds)):
             target.mkdir(parents=True, exist_ok=True)
-            for path in sorted(source.glob("*.*")):
+            for path in sorted(source.glob(files)):
                 if not (target / path.name).exists():
                     shutil.copy(path, target / path.name)
         if not (folder / PROGRESS).exists():

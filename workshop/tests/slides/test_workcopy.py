@@ -38,6 +38,17 @@ def test_a_copy_is_made_once_and_never_overwritten(copy: Path) -> None:
     assert learner.solved(copy) == {"weekdays"}
 
 
+def test_what_jupyterlab_leaves_beside_the_notebooks_is_not_copied(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    source = tmp_path / "notebooks"
+    (source / ".ipynb_checkpoints").mkdir(parents=True)
+    (source / "one.ipynb").write_text("{}")
+    monkeypatch.setattr(workcopy, "NOTEBOOKS", source)
+    copy = workcopy.make(tmp_path / "copy")
+    assert [path.name for path in copy.glob("*.ipynb*")] == ["one.ipynb"]
+
+
 @pytest.mark.parametrize("slide", ALL)
 def test_caught_up_at_each_slide_every_name_is_known(copy: Path, slide: int) -> None:
     before = (copy / "04_slack.ipynb").read_text()
