@@ -60,7 +60,7 @@ def test_caught_up_at_each_slide_every_name_is_known(copy: Path, slide: int) -> 
     files = [cell.source for cell in cells if cell.source.startswith("%%dag")]
     files += [step.source for step in read_steps()]
     names = set(re.findall(r"\w+", "\n".join(files)))
-    code = re.sub(r"^!.*$", "", "\n\n".join(plain), flags=re.MULTILINE)
+    code = re.sub(r"^[!%].*$", "", "\n\n".join(plain), flags=re.MULTILINE)
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821",
             "--config", f"builtins = {json.dumps(sorted(names))}", "-"]  # fmt: skip
     done = subprocess.run(ruff, input=code, capture_output=True, text=True)
