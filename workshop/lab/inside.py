@@ -23,7 +23,6 @@ from contextlib import (
     contextmanager,
     redirect_stderr,
     redirect_stdout,
-    suppress,
 )
 from functools import wraps
 from inspect import signature
@@ -688,17 +687,6 @@ def sentence(error: Exception) -> str:
         wrong = str(error).partition("\n")[0].rstrip(".")
         return f"{wrong}. Give params their values: dag.test(run_conf={{...}})."
     return ""
-
-
-def forget_secrets_files() -> None:
-    """Forget what `dag.test(conn_file_path=…, variable_file_path=…)` read; a later run reads anew.
-
-    Airflow keeps the first files of a process, though it has put the environment back.
-    """
-    from airflow.sdk import configuration
-
-    with suppress(AttributeError):  # an Airflow that keeps nothing has nothing to forget
-        configuration.clear_secrets_backends_cache()
 
 
 def why_it_waits(dag_id: str) -> dict[str, str]:

@@ -43,7 +43,6 @@ class Runs:
                 stack.enter_context(around(dag))
             stack.enter_context(put_back())  # reading files sets signals, too
             stack.enter_context(no_running_loop())
-            stack.callback(inside.forget_secrets_files)
             try:
                 yield
             except Exception as error:

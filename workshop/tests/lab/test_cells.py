@@ -308,34 +308,6 @@ def test_an_executor_that_would_find_no_server_is_a_sentence(
     assert fruit.test(use_executor=False).state == "success"
 
 
-def test_each_run_reads_the_files_of_connections_and_variables_that_it_is_given(
-    cell: Any, work_in: Path
-) -> None:
-    """Airflow alone keeps those of the first run until its process ends."""
-    asks = cell(
-        "from airflow.sdk import DAG, BaseHook, Variable, task\n"
-        "from airflow.sdk.exceptions import AirflowNotFoundException\n"
-        "with DAG('asks') as asks:\n"
-        "    @task\n    def look():\n"
-        "        try:\n"
-        "            return [BaseHook.get_connection('shop').host, Variable.get('colour', None)]\n"
-        "        except AirflowNotFoundException:\n            return 'none'\n"
-        "    look()\n"
-    )["asks"]
-
-    def kept(**files: str) -> Any:
-        return show.xcoms(asks.test(**files))["value"].iloc[0]
-
-    Path("a.yaml").write_text("shop: {conn_type: http, host: example.com}\n")
-    Path("b.yaml").write_text("shop: {conn_type: http, host: example.org}\n")
-    Path("colours.yaml").write_text("colour: green\n")
-    assert kept(conn_file_path="a.yaml") == ["example.com", None]
-    assert kept() == "none"
-    assert kept(conn_file_path="b.yaml") == ["example.org", None]
-    both = {"conn_file_path": "a.yaml", "variable_file_path": "colours.yaml"}
-    assert kept(**both) == ["example.com", "green"]
-
-
 def test_an_import_of_an_older_airflow_names_today_s(lab: Any) -> None:
     old = "from airflow.operators.bash_operator import BashOperator\n"
     with pytest.raises(ImportError) as raised:
