@@ -18,12 +18,7 @@ import traceback
 import weakref
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import (
-    AbstractContextManager,
-    contextmanager,
-    redirect_stderr,
-    redirect_stdout,
-)
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from functools import wraps
 from inspect import signature
 from pathlib import Path
