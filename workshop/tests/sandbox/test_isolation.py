@@ -350,10 +350,15 @@ def test_the_reader_s_own_accounts_are_forgotten_even_where_the_start_fails(tmp_
     "variables",
     [
         {},  # papermill by hand, in a terminal
-        {"JPY_SESSION_NAME": "03_list_instances.ipynb"},  # of nobody knows whom
-        {"JPY_PARENT_PID": "{me}"},
         {"JPY_SESSION_NAME": "03_list_instances.ipynb", "JPY_PARENT_PID": "{child}"},
-        {"JPY_SESSION_NAME": "03_list_instances.ipynb", "JPY_PARENT_PID": "none"},
+        *(
+            pytest.param(variables, marks=pytest.mark.weekly)
+            for variables in (
+                {"JPY_SESSION_NAME": "03_list_instances.ipynb"},  # of nobody knows whom
+                {"JPY_PARENT_PID": "{me}"},
+                {"JPY_SESSION_NAME": "03_list_instances.ipynb", "JPY_PARENT_PID": "none"},
+            )
+        ),
     ],
 )
 def test_the_real_world_opens_for_no_kernel_that_no_person_opened(

@@ -23,7 +23,8 @@ REAL = shutil.which("gcloud")  # asked on import, before a sandbox puts its own 
 pytestmark = pytest.mark.skipif(
     not REAL, reason="no real gcloud is installed: the stand-in was not compared with it"
 )
-WEEKLY = pytest.mark.weekly  # one world is compared in every check
+# Every check compares one group of recorded answers, the stops, and one forked call.
+WEEKLY = pytest.mark.weekly
 GROUPS = recorded.read()["groups"]  # of command lines
 FORMATS: tuple[tuple[str, ...], ...] = ((), ("--format=json",), ("--format=value(name)",))
 
@@ -109,10 +110,8 @@ def both(google: Google, home: Path, world: str) -> Any:
         return dict(zip(asked, theirs, strict=True)), dict(zip(asked, answers, strict=True))
 
 
-@pytest.mark.parametrize(
-    "world",
-    [pytest.param(name, marks=() if name == "talk" else WEEKLY) for name in sorted(WORLDS)],
-)
+@WEEKLY
+@pytest.mark.parametrize("world", sorted(WORLDS))
 def test_the_stand_in_prints_what_the_real_one_prints(
     google: Google, tmp_path: Path, world: str
 ) -> None:
@@ -201,9 +200,11 @@ def test_what_calls_note_while_it_is_read_stays_whole() -> None:
     ("words", "status"),
     [
         (("sql", "instances", "list"), 0),
-        (("spanner", "instances", "list", "--format=json"), 1),
-        (("compute", "instances", "stop", "nobody", "--zone=us-central1-a"), 1),
-        (("sql", "instances", "lost"), 2),
+        pytest.param(("spanner", "instances", "list", "--format=json"), 1, marks=WEEKLY),
+        pytest.param(
+            ("compute", "instances", "stop", "nobody", "--zone=us-central1-a"), 1, marks=WEEKLY
+        ),
+        pytest.param(("sql", "instances", "lost"), 2, marks=WEEKLY),
     ],
 )
 def test_a_forked_call_prints_what_an_ordinary_start_prints(

@@ -68,9 +68,8 @@ def test_caught_up_at_each_slide_every_name_is_known(copy: Path, slide: int) -> 
     assert (copy / "04_slack.ipynb").read_text() == before
 
 
-@pytest.mark.parametrize(
-    "slide", [27, *(pytest.param(slide, marks=pytest.mark.weekly) for slide in (7, 14, 43))]
-)
+@pytest.mark.weekly
+@pytest.mark.parametrize("slide", [7, 14, 27, 43])
 def test_a_caught_up_notebook_runs(copy: Path, slide: int) -> None:
     path = workcopy.catch_up(slide, copy)
     notebook = read(path)
