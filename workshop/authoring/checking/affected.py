@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import workshop
@@ -135,7 +136,7 @@ def select(changed: Iterable[str]) -> Selection:
     Args:
         changed: their paths, from the folder of the repository.
     """
-    imports = Imports()
+    imports = _imports()
     selection = Selection(run={STYLE})
     of_all = imports.reached([PLUGIN])
     modules: set[str] = set()
@@ -259,6 +260,12 @@ class Imports:
             folders = (sorted((ROOT / folder).glob("*.py")) for folder in path.parents)
             naming |= {_module(near.relative_to(ROOT)) for near in next(filter(None, folders))}
         return naming
+
+
+@cache
+def _imports() -> Imports:
+    """Return what the package's files say; reading them takes half a second."""
+    return Imports()
 
 
 def imported(source: str, folder: str = "") -> set[str]:

@@ -126,6 +126,7 @@ def test_what_sphinx_reads_affects_what_looks_at_the_site(name: str) -> None:
     assert "what make check-browser runs" in selection.left_out
 
 
+@pytest.mark.weekly
 def test_of_many_notebooks_some_are_left_out_by_name(clone: Path, tmp_path: Path) -> None:
     add_a_line(clone / "workshop" / "exercises" / "questions.yaml")
     done = workshop(clone, tmp_path, "check-changed")
@@ -223,6 +224,7 @@ def test_notebooks_are_checked_by_name(tmp_path: Path) -> None:
     assert said.endswith("-m workshop check 04_slack\n")
 
 
+@pytest.mark.weekly
 def test_a_notebook_that_displeases_the_guard_is_red(clone: Path, tmp_path: Path) -> None:
     path = clone / "notebooks" / "08_local_executor.ipynb"
     text = path.read_text(encoding="utf-8")

@@ -37,6 +37,7 @@ def test_the_bundle_has_the_dag_and_the_packages_it_imports(made: tuple[Path, st
     assert not list(folder.rglob("*.pyc"))
 
 
+@pytest.mark.weekly
 def test_what_would_not_work_elsewhere_is_named(made: tuple[Path, str], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(made[0], tmp_path / "bundle"))
     dags = folder / "dags"

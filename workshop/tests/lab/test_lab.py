@@ -255,6 +255,7 @@ for cell in [file, "gone.test()", "xcoms(run)", "start('quiet')"]:
 """
 
 
+@pytest.mark.weekly
 def test_where_something_removed_its_folder_each_cell_says_so(folder: Path) -> None:
     """As systemd's clean-up of old temporary files may do."""
     done = python("import os\n" + CELLS, folder)

@@ -298,6 +298,7 @@ def test_a_kernel_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
     assert sleepers() == 0
 
 
+@pytest.mark.weekly
 def test_a_folder_on_path_that_cannot_be_looked_into(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)

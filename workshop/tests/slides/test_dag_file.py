@@ -21,6 +21,8 @@ from workshop.ground.cells import read_steps
 
 RECORDED = Path(__file__).with_name("recorded-2018.json")
 SCENARIOS = json.loads(RECORDED.read_text(encoding="utf-8"))["scenarios"]
+# These are in every check, the others once a week.
+DAILY = ("several-everywhere", "none-anywhere", "spanner-permission-denied", "slack-http-500")
 
 
 def test_it_is_generated() -> None:
@@ -54,7 +56,13 @@ def install_recorded_gcloud(folder: Path, answers: dict[str, dict[str, Any]]) ->
     program.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(it, id=it["name"], marks=() if it["name"] in DAILY else pytest.mark.weekly)
+        for it in SCENARIOS
+    ],
+)
 def test_it_does_what_the_program_of_2018_did(
     lab: Any, work_in: Path, scenario: dict[str, Any]
 ) -> None:
