@@ -75,23 +75,31 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def notebooks_table(folder: str = "") -> str:
+LINK = "[{0}]({0}.ipynb)"  # to a notebook, whose name stands for {0}
+
+
+def notebooks_table(link: str = LINK) -> str:
     """Return the notebooks as a Markdown table.
 
     Args:
-        folder: what stands before a file's name in a link.
+        link: what leads to a notebook, whose name stands for {0}.
     """
     lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
     for row in read_notebooks():
-        link = f"[{row['notebook']}]({folder}{row['notebook']}.ipynb)"
-        lines.append(f"| {link} | {row['slides']} | {row['minutes']} | {row['what happens']} |")
+        page = link.format(row["notebook"])
+        lines.append(f"| {page} | {row['slides']} | {row['minutes']} | {row['what happens']} |")
     return "\n".join(lines)
 
 
-def slides_table() -> str:
-    """Return the slides as a Markdown table."""
+def slides_table(title: str = "{0.title}", link: str = LINK) -> str:
+    """Return the slides as a Markdown table.
+
+    Args:
+        title: how a slide's title is shown; the `Slide` stands for {0}.
+        link: what leads to its notebook, whose name stands for {0}.
+    """
     lines = ["| slide | title | notebook | what happens |", "| --- | --- | --- | --- |"]
     for slide in read_slides():
-        link = f"[{slide.notebook}]({slide.notebook}.ipynb)"
-        lines.append(f"| {slide.number} | {slide.title} | {link} | {slide.how} |")
+        shown, page = title.format(slide), link.format(slide.notebook)
+        lines.append(f"| {slide.number} | {shown} | {page} | {slide.how} |")
     return "\n".join(lines)

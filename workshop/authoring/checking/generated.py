@@ -32,7 +32,7 @@ def dag_file(steps: list[Step]) -> str:
 def readme() -> str:
     """Return the README with its table of notebooks, and its list of worlds, made anew."""
     text = README.read_text(encoding="utf-8")
-    made = {NOTEBOOKS_MARKS: notebooks_table("notebooks/"), WORLDS_MARKS: worlds()}
+    made = {NOTEBOOKS_MARKS: notebooks_table("[{0}](notebooks/{0}.ipynb)"), WORLDS_MARKS: worlds()}
     for marks, new in made.items():
         before, begin, rest = text.partition(marks[0])
         _, end, after = rest.partition(marks[1])

@@ -18,12 +18,13 @@ from workshop.authoring.editions.replays import RUNS, graph_of, replay
 from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem, notebooks
 from workshop.ground.cells import HEADING, slides_of
 from workshop.ground.packages import SITE_LOCK, install
-from workshop.ground.talk import read_notebooks, read_slides
+from workshop.ground.talk import notebooks_table, read_notebooks, slides_table
 
 SITE = BUILD / "site"
 BOOK = Path(__file__).with_name("book")  # Sphinx's settings, and the pages that are no notebook
 # The first page shows the run of this notebook.
 SHOWN = "06_the_whole_dag"
+TITLED = "[]({0}.ipynb)"  # a link that Sphinx shows with the title of its page
 
 
 def write_site(folder: Path = SITE) -> Path:
@@ -69,8 +70,8 @@ def write_sources(folder: Path) -> None:
         nbformat.write(as_page(read(path), path.stem), folder / path.name)
     rows = read_notebooks()
     made = {
-        "notebooks": notebooks_table(),
-        "slides": slides_table(),
+        "notebooks": notebooks_table(TITLED),
+        "slides": slides_table("[{0.title}](#slide-{0.number})", TITLED),
         "replay": _first_replay(),
         "talk": "\n".join(row["notebook"] for row in rows if row["slides"] != "beyond"),
         "beyond": "\n".join(row["notebook"] for row in rows if row["slides"] == "beyond"),
@@ -103,24 +104,6 @@ def as_page(notebook: Any, name: str) -> Any:
 
 def _with_anchors(heading: re.Match[str]) -> str:
     return "".join(f"(slide-{slide})=\n" for slide in slides_of(heading)) + heading[0]
-
-
-def notebooks_table() -> str:
-    """Return the notebooks as a Markdown table, with the titles of their pages."""
-    lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
-    for row in read_notebooks():
-        link = f"[]({row['notebook']}.ipynb)"
-        lines.append(f"| {link} | {row['slides']} | {row['minutes']} | {row['what happens']} |")
-    return "\n".join(lines)
-
-
-def slides_table() -> str:
-    """Return the slides as a Markdown table; each leads to its place."""
-    lines = ["| slide | title | notebook | what happens |", "| --- | --- | --- | --- |"]
-    for slide in read_slides():
-        link, page = f"[{slide.title}](#slide-{slide.number})", f"[]({slide.notebook}.ipynb)"
-        lines.append(f"| {slide.number} | {link} | {page} | {slide.how} |")
-    return "\n".join(lines)
 
 
 def _first_replay() -> str:
