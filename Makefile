@@ -5,7 +5,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help lab check check-changed check-browser check-executors check-weekly check-examples canary \
   executors composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
-  record dags mutants lock setup clean
+  record dags mutants mutations lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -93,6 +93,9 @@ dags: $(READY) ## write dags/gcp_spy.py and the index from the notebooks (for au
 
 mutants: $(READY) ## put small faults into the package: do tests see them? takes over an hour
 	@$(WORKSHOP) mutants
+
+mutations: $(READY) ## put small faults into gcp_spy_today: do its own tests see them? some minutes
+	@$(WORKSHOP) mutations
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml (for authors; needs the network)
 	@$(WORKSHOP) lock

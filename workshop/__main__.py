@@ -319,6 +319,14 @@ def mutants() -> None:
 
 
 @APP.command()
+def mutations() -> None:
+    """Put small faults into gcp_spy_today: do its own tests see them?"""
+    from workshop.authoring.checking.mutations import run_mutations
+
+    sys.exit(run_mutations())
+
+
+@APP.command()
 def lock() -> None:
     """Renew the locks from pyproject.toml."""
     from workshop.authoring.upkeep.locks import renew

@@ -1,6 +1,8 @@
-"""Tests of gcp_spy_today that need no Airflow to run: its shape, its parts, its promises.
+"""Tests of gcp_spy_today: its shape, its parts, its runs, and its promises.
 
-Written to be copied: beside pytest they need Hypothesis, and the DAG file at DAG_FILE.
+Written to be copied. Beside pytest they need Hypothesis, Airflow with a metadata database of the
+tests' own (AIRFLOW_HOME, `airflow db migrate`), and the DAG file: at DAG_FILE, in the folder of
+Airflow's DAG files. gcloud, Slack and the mail server are fakes.
 """
 
 import html
@@ -8,15 +10,22 @@ import importlib.util
 import json
 import os
 import re
+import smtplib
+import socket
 import stat
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email import message_from_string
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
+from urllib.error import URLError
 
 import psutil
 import pytest
@@ -39,7 +48,9 @@ def load() -> Any:
         spec = importlib.util.spec_from_file_location("gcp_spy_today", DAG_FILE)
         assert spec and spec.loader
         sys.modules["gcp_spy_today"] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        # dag.test() waits before each retry as a scheduler does.
+        with patch.dict(os.environ, AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY="0"):
+            spec.loader.exec_module(module)
     return sys.modules["gcp_spy_today"]
 
 
@@ -60,14 +71,29 @@ def test_who_waits_for_whom(spy: Any) -> None:
 
 def test_every_task_has_a_limit_an_owner_and_retries(spy: Any) -> None:
     for task in spy.gcp_spy_today.tasks:
-        assert task.execution_timeout and task.retries == 2 and task.owner != "airflow"
-        assert task.retry_policy
+        assert task.execution_timeout == timedelta(minutes=15)
+        assert task.retries == 2 and task.owner == "platform-team"
+        assert task.retry_policy == spy.POLICY
+        # The second wait is twice as long as the first, and none is longer than this.
+        assert task.retry_exponential_backoff == 2.0
+        assert task.max_retry_delay == timedelta(minutes=20)
 
 
 def test_it_runs_once_at_a_time_and_catches_nothing_up(spy: Any) -> None:
     dag = spy.gcp_spy_today
     assert (dag.max_active_runs, dag.catchup) == (1, False)
-    assert dag.dagrun_timeout and dag.doc_md and dag.tags
+    assert dag.dagrun_timeout == timedelta(hours=2) and dag.doc_md and dag.tags
+    assert [it.name for it in dag.get_task("complete").outlets] == ["gcp_spy_report"]
+
+
+def test_it_starts_at_four_on_the_wall_in_warsaw(spy: Any) -> None:
+    dag = spy.gcp_spy_today
+    assert {name: param.value for name, param in dag.params.items()} == {
+        "project": "",
+        "gcloud_seconds": 120,
+        "estimate_cost": False,
+    }
+    assert (dag.schedule, dag.timezone.name) == ("0 16 * * *", "Europe/Warsaw")
 
 
 # --- its parts
@@ -443,6 +469,311 @@ def test_a_cost_that_nobody_can_say_ends_no_run(spy: Any) -> None:
         {"service": "C", "instances": [], "problem": "no"},
     ]
     assert spy.costs_of({"rows": rows}) == {"A": 1314.0, "B": 0.0, "C": None}
+
+
+# --- its runs: gcloud, Slack and the mail server are fakes, all else is Airflow's
+
+
+class Outside:
+    """What a run meets: what gcloud answers, how Slack and the mail server do, what they got."""
+
+    def __init__(self) -> None:
+        # Exit status, stdout and stderr.
+        self.gcloud = {"config": (0, "spy-demo\n", "")}
+        self.words: list[str] = []
+        self.slack = 200
+        self.refuses = False  # the mail server, what has an id; a notice has none
+        self.posts: list[Any] = []
+        self.mails: list[tuple[str, str, str]] = []  # Message-ID, subject, body
+
+    def answer(self, service: str, objects: list[Any], stderr: str = "", status: int = 0) -> None:
+        self.gcloud[service] = (status, json.dumps(objects), stderr)
+
+    def run_gcloud(self, words: list[str], seconds: int) -> tuple[int, str, str]:
+        self.words.append(" ".join(words))
+        return self.gcloud.get(words[0], (0, "[]", ""))
+
+    def send_dict(self, body: Any, **more: Any) -> Any:
+        """Be Slack: a notice is text alone, and always welcome."""
+        self.posts.append(body)
+        status = self.slack if body.get("blocks") else 200
+        return SimpleNamespace(status_code=status, body="no", api_url="x")
+
+    def sendmail(self, from_addr: str, to_addrs: Any, msg: str) -> None:
+        """Be the mail server."""
+        mail = message_from_string(msg)
+        if mail["Message-ID"] and self.refuses:
+            raise smtplib.SMTPRecipientsRefused({"a@example.com": (550, b"no such mailbox")})
+        body = next(part for part in mail.walk() if part.get_content_type() == "text/html")
+        payload: Any = body.get_payload(decode=True)
+        self.mails.append((mail["Message-ID"], mail["Subject"], payload.decode("utf-8")))
+
+
+SETTINGS = {
+    "AIRFLOW_CONN_SLACK_DEFAULT": '{"conn_type": "slackwebhook", "password": "http://localhost"}',
+    "AIRFLOW_CONN_SMTP_DEFAULT": '{"conn_type": "smtp", "host": "localhost", '
+    '"extra": {"from_email": "spy@example.com", "disable_ssl": true, "disable_tls": true}}',
+    "AIRFLOW_VAR_GCP_SPY_RECIPIENT": "a@example.com",
+}
+
+
+@pytest.fixture
+def outside(spy: Any, monkeypatch: Any) -> Outside:
+    """Put fakes in the place of gcloud, Slack and the mail server."""
+    outside = Outside()
+    for name in SETTINGS.keys() - os.environ.keys():
+        monkeypatch.setenv(name, SETTINGS[name])
+    monkeypatch.setattr(spy, "run_gcloud", outside.run_gcloud)
+    monkeypatch.setattr(
+        "slack_sdk.webhook.WebhookClient.send_dict",
+        lambda client, body, **more: outside.send_dict(body),
+    )
+    server = SimpleNamespace(
+        sendmail=lambda **mail: outside.sendmail(**mail), close=lambda: None, login=print
+    )
+    monkeypatch.setattr(smtplib, "SMTP", lambda **more: server)
+    return outside
+
+
+def run_it(spy: Any, minute: int, **conf: Any) -> tuple[Any, dict[str, str]]:
+    """Return a run, and states and tries by task; each needs a minute of its own.
+
+    It is late in the evening in UTC, and so the next day in Warsaw.
+    """
+    date = datetime(2026, 11, 1, 23, minute, tzinfo=UTC)
+    # dag.test() keeps the values of a run for the next one, where that has none of its own.
+    conf = {"project": "", "estimate_cost": False} | conf
+    run = spy.gcp_spy_today.test(logical_date=date, run_conf=conf)
+    tasks = sorted(run.get_task_instances(), key=lambda ti: (ti.task_id, ti.map_index))
+    names = [ti.task_id if ti.map_index < 0 else f"list {ti.map_index}" for ti in tasks]
+    return run, {name: f"{ti.state} {ti.try_number}" for name, ti in zip(names, tasks, strict=True)}
+
+
+NOTHING = {
+    "title": "t",
+    "rows": [{"service": "Spanner", "instances": [], "problem": "", "warning": ""}],
+}
+ZONES = "https://www.googleapis.com/compute/v1/projects/spy-demo/zones"
+DATABASES = [
+    {
+        "name": "orders",
+        "settings": {"tier": "db-f1-micro"},
+        "gceZone": "europe-west1-b",
+        "state": "RUNNABLE",
+    },
+    {
+        "name": "old",
+        "settings": {"tier": "db-n1-standard-1", "activationPolicy": "NEVER"},
+        "state": "RUNNABLE",
+    },
+]
+LEDGER = {"name": "projects/spy-demo/instances/ledger", "nodeCount": 2, "state": "READY"}
+MACHINES = [
+    {
+        "name": "a&b",
+        "machineType": f"{ZONES}/z-a/machineTypes/n1-standard-1",
+        "status": "RUNNING",
+        "zone": f"{ZONES}/z-a",
+    },
+    {
+        "name": "web",
+        "machineType": f"{ZONES}/z-b/machineTypes/n1-standard-4",
+        "status": "TERMINATED",
+        "zone": f"{ZONES}/z-b",
+    },
+]
+
+
+def section(text: str) -> Any:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
+
+
+def test_a_good_run_names_every_instance_and_what_it_costs(spy: Any, outside: Outside) -> None:
+    outside.answer("sql", DATABASES, "WARNING: Python is old.\n")
+    outside.answer("spanner", [LEDGER])
+    outside.answer("compute", MACHINES, "Listed 2 items.\n")
+    run, states = run_it(spy, 1, estimate_cost=True)
+    assert (run.state, set(states.values())) == ("success", {"success 1"})
+    title = "Instances in your GCP project spy-demo, 2026-11-02"
+    (post,) = outside.posts
+    assert post == {
+        "text": title,
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": title}},
+            section(
+                "*Cloud SQL:*\n:warning: gcloud warns: WARNING: Python is old.\n"
+                "`orders` europe-west1-b\n`old` STOPPED"
+            ),
+            section("*Spanner:*\n`ledger`"),
+            section("*Compute Engine:*\n`a&amp;b` z-a\n`web` z-b, TERMINATED"),
+            section("*BigTable:*\n-"),
+        ],
+    }
+    body = (
+        "<b>Cloud SQL</b>:<br>gcloud warns: WARNING: Python is old.<br>"
+        "orders <i>europe-west1-b</i><br>old <i>STOPPED</i><br><br>"
+        "<b>Spanner</b>:<br>ledger<br><br>"
+        "<b>Compute Engine</b>:<br>a&amp;b <i>z-a</i><br>web <i>z-b, TERMINATED</i><br><br>"
+        "<b>BigTable</b>:<br>-<br><br>"
+    )
+    ((message_id, *mail),) = outside.mails
+    assert mail == [title, body]
+    assert re.match(r"<0\.[0-9a-f]{16}\.gcp-spy-today\.manual-.*@.", message_id)
+    costs = run.get_task_instance("estimate_cost").xcom_pull(task_ids="estimate_cost")
+    # The stopped ones cost nothing.
+    assert costs == {
+        "Cloud SQL": 11.0,
+        "Spanner": 2 * 657.0,
+        "BigTable": 0.0,
+        "Compute Engine": 34.7,
+    }
+    assert sorted(outside.words) == [
+        "bigtable instances list --format=json",
+        "compute instances list --format=json",
+        "config get-value project",
+        "spanner instances list --format=json",
+        "sql instances list --format=json",
+    ]
+
+
+def test_what_could_not_be_read_is_red_and_said_and_the_rest_is_reported(
+    spy: Any, outside: Outside
+) -> None:
+    denied = "ERROR: (gcloud.compute.instances.list) HTTPError 403: <no>"
+    cut_short = "WARNING: The following instances were unreachable: projects/p/instances/x."
+    outside.answer("sql", DATABASES[:1])
+    outside.answer("spanner", [LEDGER], f"{cut_short}\n")
+    outside.answer("compute", MACHINES[:1], f"{denied}\n", 1)
+    run, states = run_it(spy, 2, project="spy-test")
+    assert run.state == "failed"
+    assert states == {
+        "list 0": "success 1",
+        "list 1": "failed 3",
+        "list 2": "success 1",
+        "list 3": "failed 1",
+        "report": "success 1",
+        "send_slack": "success 1",
+        "send_mail": "success 1",
+        "estimate_cost": "skipped 1",
+        "complete": "upstream_failed 0",
+    }
+    (post,) = outside.posts
+    assert post["text"] == "Instances in your GCP project spy-test, 2026-11-02"
+    assert post["blocks"][1:] == [
+        section(f"*Spanner:*\n:warning: could not be read completely: {cut_short}\n`ledger`"),
+        section(
+            "*Compute Engine:*\n:warning: could not be read completely: "
+            "ERROR: (gcloud.compute.instances.list) HTTPError 403: &lt;no&gt;\n`a&amp;b` z-a"
+        ),
+        section("*Cloud SQL:*\n`orders` europe-west1-b"),
+        section("*BigTable:*\n-"),
+    ]
+    assert "HTTPError 403: &lt;no&gt;<br>" in outside.mails[0][2]
+    assert "sql instances list --format=json --project=spy-test" in outside.words
+
+
+def test_a_channel_that_fails_is_red_and_the_other_one_is_told(spy: Any, outside: Outside) -> None:
+    outside.slack = 503
+    outside.refuses = True
+    run, states = run_it(spy, 3)
+    assert run.state == "failed"
+    assert (states["send_slack"], states["send_mail"]) == ("failed 3", "failed 1")
+    reports = [post for post in outside.posts if post.get("blocks")]
+    assert len(reports) == 3
+    (notice,) = (post["text"] for post in outside.posts if post not in reports)
+    assert notice == (
+        f"gcp_spy_today: the mail was not sent. {run.run_id}: see the log of send_mail."
+    )
+    assert outside.mails == [
+        (
+            None,
+            "gcp_spy_today: Slack did not get the report",
+            f"{run.run_id}: see the log of send_slack.",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, ValueError),
+        (404, ValueError),
+        (429, RuntimeError),
+        (500, RuntimeError),
+        (503, RuntimeError),
+    ],
+)
+def test_what_slack_refuses_for_good_is_not_tried_again(
+    spy: Any, outside: Outside, status: int, error: type[Exception]
+) -> None:
+    outside.slack = status
+    with spy.slack(NOTHING) as send, pytest.raises(error, match=f"{status} no"):
+        send([], "0.x")
+
+
+def test_nobody_listens_at_slack(spy: Any, outside: Outside, monkeypatch: Any) -> None:
+    def refused(body: Any) -> Any:
+        raise URLError(ConnectionRefusedError(111, "refused"))
+
+    monkeypatch.setattr(outside, "send_dict", refused)
+    with (
+        spy.slack(NOTHING) as send,
+        pytest.raises(ConnectionRefusedError),
+    ):
+        send([], "0.x")
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (smtplib.SMTPRecipientsRefused({"a@x": (550, b"no")}), ValueError),
+        (smtplib.SMTPRecipientsRefused({"a@x": (450, b"busy")}), RuntimeError),
+        (smtplib.SMTPDataError(554, b"no"), ValueError),
+        (smtplib.SMTPServerDisconnected("gone"), smtplib.SMTPServerDisconnected),
+        (smtplib.SMTPAuthenticationError(421, b"later"), RuntimeError),
+    ],
+)
+def test_what_the_mail_server_refuses_for_good_is_not_tried_again(
+    spy: Any, outside: Outside, monkeypatch: Any, raised: Exception, error: type[Exception]
+) -> None:
+    def refuse(*words: Any, **more: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr(outside, "sendmail", refuse)
+    with (
+        pytest.raises(error),
+        spy.mail(NOTHING, "a@x", "dag.run@airflow") as send,
+    ):
+        send([], "0.x")
+
+
+def test_a_mail_has_an_id_of_its_report_and_run(spy: Any, outside: Outside) -> None:
+    with spy.mail(NOTHING, "a@x", "dag.run@airflow") as send:
+        send([], "0.x")
+        send([CORRECTION], "1.y")
+    assert [mail[0] for mail in outside.mails] == [
+        "<0.x.dag.run@airflow>",
+        "<1.y.dag.run@airflow>",
+    ]
+    assert outside.mails[1][2] == f"{CORRECTION}<br><br><b>Spanner</b>:<br>-<br><br>"
+
+
+@pytest.mark.parametrize(
+    ("error", "arrived"),
+    [
+        (ConnectionRefusedError(), False),
+        (socket.gaierror(), False),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+    ],
+)
+def test_only_where_nobody_answered_a_report_is_sent_again(
+    spy: Any, error: Exception, arrived: bool
+) -> None:
+    store, way = Store(), Way()
+    way.fail(spy, store, "a", error)
+    spy.send_once(store, "a", way)
+    assert way.sent == [[AGAIN] if arrived else []]
 
 
 # --- its promises, for any names and any mixture of failures

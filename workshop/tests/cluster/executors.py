@@ -21,7 +21,7 @@ from workshop import sandbox
 from workshop.authoring.measuring.race import Peak
 from workshop.cluster import Cluster, databases, keeper
 from workshop.cluster.keeper import alive
-from workshop.ground import Problem
+from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
 
 SECONDS = 600
@@ -166,6 +166,46 @@ def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
     assert run.state == "success"
     assert set(states.drop("estimate_cost")) == {"success"}
     assert list(sandbox.arrived()["kind"]) == ["Slack", "mail"]
+
+
+LATE = """\
+from datetime import timedelta
+
+from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference
+
+deadline = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(seconds=1),
+    callback=AsyncCallback(SlackWebhookNotifier, {"text": "late: {{ dag_run.dag_run_id }}"}),
+)
+with DAG("late", deadline=deadline, max_active_runs=1):
+    BashOperator(task_id="sleep", bash_command="sleep 3600")
+"""
+
+
+@pytest.mark.weekly
+def test_people_are_told_of_a_run_without_a_report_and_of_one_that_never_starts(lab: Any) -> None:
+    sandbox.enter("talk")
+    source = (DAGS / "gcp_spy_today.py").read_text(encoding="utf-8")
+    without_report = source.replace("    rows = []\n", "    raise ValueError('as asked')\n")
+    assert without_report != source
+    dagcell.write("gcp_spy_today", without_report, {})
+    dagcell.write("late", LATE, {})
+    with Cluster("local") as it:
+        it.airflow("triggerer")
+        it.wait()
+        run = it.run("gcp_spy_today")
+        assert run.state == "failed"
+        until(lambda: len(sandbox.arrived()) == 2)
+        told = sandbox.arrived()
+        assert list(told["kind"]) == ["Slack", "mail"]
+        said = f"gcp_spy_today: no report, or not all of it. {run.run_id}: task_failure."
+        assert list(told["title"]) == [said, "gcp_spy_today: a run failed"]
+        late = [it.trigger("late").run_id for _ in range(2)]
+        until(lambda: len(sandbox.arrived()) == 4)
+        assert {f"late: {run_id}" for run_id in late} <= set(sandbox.arrived()["title"])
 
 
 @pytest.mark.weekly

@@ -308,6 +308,25 @@ def test_an_executor_that_would_find_no_server_is_a_sentence(
     assert fruit.test(use_executor=False).state == "success"
 
 
+WATCHED = """\
+from datetime import timedelta
+
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, task
+
+late = DeadlineAlert(
+    DeadlineReference.DAGRUN_QUEUED_AT, timedelta(hours=1), AsyncCallback(SmtpNotifier)
+)
+with DAG("watched", deadline=late) as watched:
+    task(lambda: print("good morning"), task_id="hello")()
+"""
+
+
+def test_a_deadline_that_airflow_cannot_look_up_is_a_sentence(cell: Any) -> None:
+    with pytest.raises(Problem, match=r"^All tasks ran, .* has a deadline\. A scheduler can\."):
+        cell(WATCHED)["watched"].test()
+
+
 def test_an_import_of_an_older_airflow_names_today_s(lab: Any) -> None:
     old = "from airflow.operators.bash_operator import BashOperator\n"
     with pytest.raises(ImportError) as raised:
