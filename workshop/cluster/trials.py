@@ -54,9 +54,9 @@ def run_one(what: str, name: str, world: str, switches: dict[str, Any]) -> dict[
     """Return what the DAG with a name did under a fault; raises as `trial`."""
     with Progress("Interrupted; the fault has ended. Run the cell again.") as progress:
         progress.show(f"{what}: {name} runs.")
-        dag = load(name)
         with sandbox.visit(world) as box:
             sandbox.set_faults(switches)
+            dag = load(name)  # it reads the recipient when it is read itself
             run = dag.test(run_conf=CONF[name])
             return outcome(box, inside.run_state(run), tasks(run))
 
@@ -86,11 +86,50 @@ def on(cluster: Cluster, what: str, begin: Callable[[str], Run], **switches: Any
     """
     rows = {}
     for when, name in DAGS.items():
+        has_callback = load(name).on_failure_callback
         with sandbox.visit("talk") as box:
             sandbox.set_faults(switches)
+            before = _callbacks(cluster)
             run = cluster.finish(begin(name))
+            if has_callback and run.state == "failed":
+                _wait_for_callback(cluster, before)
             rows[when] = outcome(box, run.state, cluster.tasks(run))
     return keep(what, rows)
+
+
+def _callbacks(cluster: Cluster) -> int:
+    """Return how many callbacks of failed runs the DAG processor has begun, as its logs say."""
+    logs = (cluster.home / "logs" / "dag_processor").rglob("*.log")
+    return sum(log.read_text("utf-8", "replace").count("on_failure dag callback") for log in logs)
+
+
+def _wait_for_callback(cluster: Cluster, before: int) -> None:
+    processor = psutil.Process(cluster.processes["dag-processor"].pid)
+    wait_for(
+        # A process of its own reads the file and calls; it lives as long as the callback runs.
+        lambda: _callbacks(cluster) > before and not processor.children(),
+        bool,
+        lambda _: "The DAG processor did not call what the DAG has for a run that fails.",
+    )
+
+
+def until_told(word: str, number: int) -> pd.DataFrame:
+    """Wait until so many messages and mails with a word in their titles came, and return them.
+
+    Raises:
+        Problem: they did not come in time.
+    """
+
+    def told() -> pd.DataFrame:
+        arrived = sandbox.arrived()
+        return arrived[arrived["title"].str.contains(word, regex=False)]
+
+    return wait_for(
+        told,
+        lambda rows: len(rows) >= number,
+        lambda rows: f"{len(rows)} of {number} came with the word '{word}'.",
+        show=lambda rows: f"{len(rows)} of {number} came.",
+    ).reset_index(drop=True)
 
 
 def worker_of(cluster: Cluster, service: str) -> psutil.Process:
@@ -180,8 +219,15 @@ def outcome(box: sandbox.Sandbox, state: str, tasks: pd.DataFrame) -> dict[str, 
         "run": state,
         "red tasks": ", ".join(task.format(_which(which)) for task, which in red.items()) or "none",
         "Slack": _told([_slack(message.payload, real) for message in taken]),
-        "mail": _told([_mail(mail, real) for mail in box.mail.mails]),
+        "mail": _told([_mail(mail, real) for mail in box.mail.mails]) + _to_whom(box),
     }
+
+
+def _to_whom(box: sandbox.Sandbox) -> str:
+    """Return how many of those who shall get the mails got none; empty: all got one, or nobody."""
+    reached = {recipient for mail in box.mail.mails for recipient in mail.recipients}
+    missed = set(box.recipients) - reached
+    return f"; none to {len(missed)} of {len(box.recipients)}" if reached and missed else ""
 
 
 def keep(what: str, rows: dict[str, dict[str, str]]) -> pd.DataFrame:
@@ -274,8 +320,8 @@ def _slack(payload: dict[str, Any], real: dict[str, list[str]]) -> str:
         claims[title.strip("*:")] = [html.unescape(it) for it in body.splitlines() if it != "-"]
     calls = "<!" in json.dumps(payload)
     told = [it for block in payload.get("blocks", []) for it in block.get("elements", [])]
-    again = any("Sent again" in it["text"] for it in told)
-    return _verdict(claims, real, again, ["calls everybody in the channel"] if calls else [])
+    notes = " ".join(it["text"] for it in told)
+    return _verdict(claims, real, notes, ["calls everybody in the channel"] if calls else [])
 
 
 def _mail(mail: sandbox.Mail, real: dict[str, list[str]]) -> str:
@@ -290,13 +336,11 @@ def _mail(mail: sandbox.Mail, real: dict[str, list[str]]) -> str:
     }
     # A report's own tags are <br>, and <b> around its titles.
     foreign = re.search(r"<(?!br?>)[a-z]", without_notes, re.I) or "<b>" in "".join(parts[2::2])
-    return _verdict(
-        claims, real, "Sent again" in parts[0], ["runs what a name says"] * bool(foreign)
-    )
+    return _verdict(claims, real, parts[0], ["runs what a name says"] * bool(foreign))
 
 
 def _verdict(
-    claims: dict[str, list[str]], real: dict[str, list[str]], again: bool, found: list[str]
+    claims: dict[str, list[str]], real: dict[str, list[str]], notes: str, found: list[str]
 ) -> str:
     """Return what is wrong with a report's claims, or that they are true."""
     no_instance = missing = 0
@@ -324,4 +368,6 @@ def _verdict(
     if unread:
         found.append(f"true, and says that it could not read {', '.join(unread)}")
     text = ", ".join(found) or "true"
-    return f"{text}, and says that it is sent again" if again else text
+    for note, said in (("Sent again", "sent again"), ("Correction", "a correction")):
+        text += f", and says that it is {said}" if note in notes else ""
+    return text

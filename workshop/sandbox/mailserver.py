@@ -18,7 +18,8 @@ from aiosmtpd.smtp import SMTP
 from workshop.sandbox.cards import as_text
 from workshop.sandbox.mailcard import Part, attached, mail_card
 
-MAIL_FAULTS = ("down", "refused", "slow")
+MAIL_FAULTS = ("down", "refused", "one_refused", "slow")
+GONE = "gone@example.com"  # nobody has this mailbox
 SENDER = "airflow@example.com"
 MAIL_TIMEOUT = 5  # seconds
 SLOW_MAIL_SECONDS = MAIL_TIMEOUT + 1
@@ -94,7 +95,7 @@ class MailServer:
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:
         """Take or refuse a recipient; aiosmtpd calls this."""
-        if self.fault == "refused":
+        if self.fault == "refused" or address == GONE:
             return "550 5.1.1 No such mailbox"
         envelope.rcpt_tos.append(address)
         return "250 OK"

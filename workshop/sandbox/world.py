@@ -22,7 +22,7 @@ from workshop.lab import Home, current
 from workshop.sandbox import gcloud, isolation
 from workshop.sandbox.children import sitecustomize
 from workshop.sandbox.gcloud import program as program_of_gcloud
-from workshop.sandbox.mailserver import MAIL_FAULTS, MailServer
+from workshop.sandbox.mailserver import GONE, MAIL_FAULTS, MailServer
 from workshop.sandbox.slack import SLACK_FAULTS, Slack
 
 WORLDS = Path(__file__).parent / "worlds"
@@ -66,6 +66,11 @@ class Sandbox:
         """What fails now, and how."""
         both = self.world_faults | self.switches
         return {what: kind for what, kind in both.items() if kind is not None}
+
+    @property
+    def recipients(self) -> list[str]:
+        """Who shall get the mails."""
+        return [RECIPIENT, *[GONE] * (self.faults.get("mail") == "one_refused")]
 
 
 def enter(name: str, home: Path | None = None) -> str:
@@ -168,7 +173,7 @@ def _apply(box: Sandbox) -> None:
     box.slack.set_fault(box.faults.get("slack"))
     box.mail.fault = box.faults.get("mail")
     os.environ["PATH"] = _path_with(box, box.folders)
-    values = (box.slack.webhook, RECIPIENT, box.mail.connection)
+    values = (box.slack.webhook, ", ".join(box.recipients), box.mail.connection)
     os.environ.update(zip(DAG_VARIABLES, values, strict=True))
     tell_today()
 

@@ -484,7 +484,7 @@ class Outside:
         self.slack = 200
         self.refuses = False  # the mail server, what has an id; a notice has none
         self.posts: list[Any] = []
-        self.mails: list[tuple[str, str, str]] = []  # Message-ID, subject, body
+        self.mails: list[tuple[Any, str, str]] = []  # Message-ID, subject, body
 
     def answer(self, service: str, objects: list[Any], stderr: str = "", status: int = 0) -> None:
         self.gcloud[service] = (status, json.dumps(objects), stderr)

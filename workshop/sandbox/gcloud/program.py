@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -326,6 +327,8 @@ def _run(world: dict[str, Any], given: argparse.Namespace, arguments: list[str])
         world["faults"][service] = "denied"
     fault = str(world["faults"].get(service))
     time.sleep(SECONDS.get(fault, 0))
+    if fault == "killed":
+        return "", "", -signal.SIGKILL
     if verb == "stop":
         return stop(world, given.project, given.zone, name)
     if verb == "describe":
@@ -370,4 +373,6 @@ def main() -> int:
         file.writelines(f"{link}\n" for link in world["stopped"][before:])
     sys.stderr.write(stderr)
     sys.stdout.write(stdout)
+    if status < 0:  # a signal, as Python writes it
+        os.kill(os.getpid(), -status)
     return status

@@ -10,7 +10,7 @@ import yaml
 from .formats import Object, as_text, get, parse_key
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-FAULTS = ("denied", "no_credentials", "slow", "hanging", "empty", "silent")
+FAULTS = ("denied", "no_credentials", "slow", "hanging", "empty", "silent", "killed")
 ZONE = "us-central1-a"  # where an instance is that says nothing of it
 SPANNER_CONFIG = "regional-us-central1"
 COMPUTE = "https://www.googleapis.com/compute/v1/projects"

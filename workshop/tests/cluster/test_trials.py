@@ -101,6 +101,16 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = [
         ("failed", "send_mail", "true + a notice", "none"),
     ),
     (
+        {"mail": "one_refused"},
+        ("success", "none", "true", "true; none to 1 of 2"),
+        ("failed", "send_mail", "true + a notice", "true; none to 1 of 2"),
+    ),
+    (
+        {"sql": "killed"},
+        ("success", "none", "1 false name, 3 instances left out", "3 instances left out"),
+        ("failed", "list_instances[sql] after 3 tries", *[f"{UNREAD} Cloud SQL"] * 2),
+    ),
+    (
         {"mail": "slow"},
         ("success", "none", "true", "2: true; true"),
         ("success", "none", "true", "2: true; true, and says that it is sent again"),

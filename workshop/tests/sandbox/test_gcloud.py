@@ -66,6 +66,12 @@ def test_gcloud_without_credentials(enter: Any) -> None:
     assert err.endswith("to select an already authenticated account to use.\n")
 
 
+def test_gcloud_that_is_killed_says_nothing(enter: Any) -> None:
+    enter(WORLD + "faults: {sql: killed}\n")
+    assert ask("sql", "instances", "list") == ("", "", -9)
+    assert ask("spanner", "instances", "list")[2] == 0
+
+
 def test_gcloud_stops_a_machine(lab: Any) -> None:
     """The words are those of gcloud 528.0.0; test_real_gcloud.py compares."""
     sandbox.enter("talk")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from workshop import sandbox
+from workshop.lab import current
 from workshop.sandbox import mailcard, mailserver
 from workshop.sandbox.cards import as_text, card
 
@@ -42,6 +43,21 @@ def test_the_mail_server_takes_a_mail(lab: Any) -> None:
     assert (got.subject, got.html) == ("Żółw", "<b>Cloud SQL</b>:<br>gęś<br>")
     people = "from a@example.com to b@example.com"
     assert repr(got) == f"Mail {people}\nŻółw\n\nCloud SQL:\ngęś"
+
+
+def test_one_of_two_mailboxes_is_not_there(enter: Any) -> None:
+    enter("services: {}\nfaults: {mail: one_refused}\n")
+    both = os.environ["GCPSPY_RECIPIENT_EMAIL"]
+    assert both == os.environ["AIRFLOW_VAR_GCP_SPY_RECIPIENT"]
+    there, gone = both.split(", ")
+    box = current()[sandbox.Sandbox]
+    port = urllib.parse.urlsplit(box.mail.connection).port
+    with smtplib.SMTP("127.0.0.1", port or 0) as server:
+        refused = server.sendmail("a@example.com", [there, gone], "Subject: hello\n\nhello")
+    assert refused == {gone: (550, b"5.1.1 No such mailbox")}
+    assert box.mail.mails[-1].recipients == (there,)
+    sandbox.set_faults({"mail": None})
+    assert os.environ["GCPSPY_RECIPIENT_EMAIL"] == there
 
 
 def test_a_mailbox_that_is_not_there_is_refused(enter: Any) -> None:
