@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 NAMESPACE, NODE, ADDRESS = "default", "imitation", "127.0.0.1"
 KEPT_EVENTS = 1000  # a watch from before them is answered with 410, as by the real one
@@ -281,14 +282,16 @@ class Pods:
         own = self._variables(pod, container)
         name = pod["metadata"]["name"]
         words = [*container.get("command", []), *container.get("args", [])]
+        words = [_expanded(word, own) for word in words]
         log = self._log_of(pod).open("wb", buffering=0)
         try:
-            process = subprocess.Popen(
-                [_expanded(word, own) for word in words],
-                env=self.image | {"HOSTNAME": name, "GCPSPY_HOST": name} | own,
-                cwd=container.get("workingDir", self.folder), start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+            with tempfile.TemporaryFile("w+", encoding="utf-8", dir=self.folder) as workload:
+                process = subprocess.Popen(
+                    _without_workload(words, workload), pass_fds=[workload.fileno()],
+                    env=self.image | {"HOSTNAME": name, "GCPSPY_HOST": name} | own,
+                    cwd=container.get("workingDir", self.folder), start_new_session=True,
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                )  # fmt: skip
         except BaseException:
             log.close()
             raise
@@ -425,6 +428,25 @@ def _expanded(text: str, variables: dict[str, str]) -> str:
         return "$" if found[0] == "$$" else variables.get(found[1], found[0])
 
     return re.sub(r"\$\$|\$\(([\w.-]+)\)", value, text)
+
+
+def _without_workload(words: list[str], workload: TextIO) -> list[str]:
+    """Return a command line in which Airflow's order to run a task is read from a file.
+
+    The order has the task's token in it. Around a container nobody sees a command line; here each
+    user of the machine does. Source: `airflow.sdk.execution_time.execute_workload`, which takes
+    `--json-string ORDER` and `--json-path FILE`.
+
+    Args:
+        words: of any program.
+        workload: an empty file without a name, which the order is written to.
+    """
+    if "airflow.sdk.execution_time.execute_workload" not in words or "--json-string" not in words:
+        return words
+    at = words.index("--json-string")
+    workload.write(words[at + 1])
+    workload.seek(0)
+    return [*words[:at], "--json-path", f"/dev/fd/{workload.fileno()}", *words[at + 2 :]]
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

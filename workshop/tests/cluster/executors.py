@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
 
 SECONDS = 600
+TOKEN = r"eyJ[\w-]+\.[\w-]+\.[\w-]+"  # a JSON Web Token, as a task has one
 NAP = """\
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
@@ -84,6 +86,15 @@ def command_lines(home: Path) -> list[str]:
     return found
 
 
+def secrets_shown(it: Cluster) -> set[str]:
+    """Return what of a cluster's secrets stands in the command line of one of its processes."""
+    words = "\n".join(command_lines(it.home))
+    assert it.token and "airflow" in words
+    secrets = {it.password, it.token, it.environment["AIRFLOW__API_AUTH__JWT_SECRET"]}
+    secrets |= {it.pods.token} if it.pods else set()
+    return {secret for secret in secrets if secret in words} | set(re.findall(TOKEN, words))
+
+
 def listening() -> set[tuple[str, int]]:
     """Return the addresses and ports of this machine that are listened on."""
     found = psutil.net_connections("inet")
@@ -122,6 +133,7 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         run = it.trigger("nap")
         it.until(run, "sleep", "running")
         until(lambda: any("sleep 3600" in words for words in command_lines(home)))
+        assert secrets_shown(it) == set()
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
         assert read_by_others(home) == []
@@ -157,12 +169,18 @@ def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
     dagcell.load("gcp_spy_today")
     dagcell.write("own", OWN, {})
     dagcell.write("bare", BARE, {})
+    dagcell.write("nap", NAP, {})
     with Cluster(executor, workers=1) as it:
         run = it.run("gcp_spy_today")
         states = it.tasks(run).set_index("task")["state"]
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
         # A pod has no signing key and no database; a worker has both.
         assert it.run("bare").state == ("success" if executor == "kubernetes" else "failed")
+        it.until(it.trigger("nap"), "sleep", "running")
+        until(lambda: any("sleep 3600" in words for words in command_lines(it.home)))
+        assert secrets_shown(it) == set()
+        if it.pods:  # the order to run the task has its token, where Airflow put it
+            assert re.search(TOKEN, str(it.pods.pods.at(it.pods.pods.version)))
     assert run.state == "success"
     assert set(states.drop("estimate_cost")) == {"success"}
     assert list(sandbox.arrived()["kind"]) == ["Slack", "mail"]
