@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
@@ -18,8 +18,14 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from workshop.cluster.components import HERE, SETTINGS, Components, last_line, world_environment
-from workshop.cluster.databases import postgres_address, redis_address
+from workshop.cluster.components import (
+    HERE,
+    SETTINGS,
+    Components,
+    last_line,
+    world_environment,
+)
+from workshop.cluster.databases import postgres_address, redis_settings
 from workshop.cluster.waiting import SECONDS, Answer, wait_for
 from workshop.ground import Problem
 from workshop.ground.packages import EXECUTORS_LOCK, install
@@ -31,6 +37,7 @@ from workshop.show import Progress
 NEEDED_MEMORY = {"local": 1.0, "celery": 1.8, "kubernetes": 1.6}
 CGROUP = Path("/sys/fs/cgroup")
 SECONDS_TO_RUN = 900
+CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 # How the variables begin that a pod of the imitation may have. Its image brings programs, the way
 # to the network, and the walls of the sandbox; its spec names Airflow's settings, without the
 # database and the keys, and what the spies must know.
@@ -187,6 +194,7 @@ class Cluster(Components):
         self.environment["AIRFLOW__CORE__PARALLELISM"] = str(parallelism)
         self.environment |= settings or {}
         self.pods: Any = None
+        self._at_end = ExitStack()  # what servers of the reader's have of this cluster
         self._failed: BaseException | None = None
         self._stage = "the database"
         self._starting = threading.Thread(target=self._start, name="cluster", daemon=True)
@@ -195,12 +203,6 @@ class Cluster(Components):
     def _start(self) -> None:
         try:
             self._databases()
-            self._stage = "Airflow's tables"
-            self.airflow("tables", "db", "migrate")
-            if self.processes.pop("tables").wait(SECONDS):
-                raise Problem(
-                    f"Airflow could not make its tables: {last_line(self.printed('tables'))}"
-                )
             self._stage = "Airflow's components"
             for name in self.parts:
                 self.airflow(name)
@@ -209,14 +211,18 @@ class Cluster(Components):
         except BaseException as error:
             self._failed = error
 
+    def _migrate(self, address: str) -> None:
+        self._stage = "Airflow's tables"
+        self.airflow("tables", "db", "migrate", env={CONNECTION: address})
+        if self.processes.pop("tables").wait(SECONDS):
+            raise Problem(f"Airflow could not make its tables: {last_line(self.printed('tables'))}")
+
     def _databases(self) -> None:
-        address = postgres_address(self)
-        self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = address
+        address = postgres_address(self, self._at_end, self._migrate)
+        self.environment[CONNECTION] = address
         if self.executor == "celery":
-            self.environment |= {
-                "AIRFLOW__CELERY__BROKER_URL": redis_address(self),
-                "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{address}",
-            }
+            self.environment |= redis_settings(self, self._at_end)
+            self.environment["AIRFLOW__CELERY__RESULT_BACKEND"] = f"db+{address}"
         if self.executor == "kubernetes":
             # What this needs was perhaps installed a moment ago.
             from workshop.cluster.podapi import PodServer
@@ -394,7 +400,7 @@ class Cluster(Components):
         Raises:
             Problem: it is in none of them when the time is over.
         """
-        address = self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        address = self.environment[CONNECTION]
         return wait_for(
             lambda: inside.task_state(address, run, task_id),
             lambda state: state in until,
@@ -508,6 +514,7 @@ class Cluster(Components):
         shutil.rmtree(self.home, ignore_errors=True)  # what the start still wrote meanwhile
         if self.pods:
             self.pods.close()
+        self._at_end.close()
         running = current()[Running].clusters
         if running.get(self.executor) is self:
             del running[self.executor]

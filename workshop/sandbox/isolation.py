@@ -30,6 +30,8 @@ REAL = (
     "GOOGLE_APPLICATION_CREDENTIALS",
 )  # fmt: skip
 WISH = "GCPSPY_WORLD"  # the value "real" asks for the real world
+# The reader's own servers for clusters: the kernel knows them, what it starts does not.
+SERVERS = ("GCPSPY_POSTGRES", "GCPSPY_REDIS")
 ADDRESSES = ("GCPSPY_SLACK_WEBHOOK", "AIRFLOW_CONN_SMTP_DEFAULT", "AIRFLOW_CONN_SLACK_DEFAULT")
 # What gcloud calls the API of a service, where that is not the service's own name.
 APIS = {"bigtable": "bigtableadmin", "filestore": "file"}
@@ -77,7 +79,7 @@ def build_walls(home: Path) -> None:
     if os.environ.get("CLOUDSDK_CONFIG") != built["CLOUDSDK_CONFIG"]:
         for name in set(os.environ) - set(sandbox_environment()):
             # Those of Airflow are the private one's already; the wish for the real world is said.
-            if not name.startswith("AIRFLOW") and name != WISH:
+            if not name.startswith("AIRFLOW") and name not in (WISH, *SERVERS):
                 del os.environ[name]
     (home / "gcloud").mkdir(mode=0o700, exist_ok=True)
     os.environ.update(built)

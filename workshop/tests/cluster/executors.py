@@ -9,14 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pandas as pd
 import psutil
+import psycopg2
 import pytest
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from workshop import sandbox
 from workshop.authoring.measuring.race import Peak
@@ -87,11 +92,21 @@ def command_lines(home: Path) -> list[str]:
 
 
 def secrets_shown(it: Cluster) -> set[str]:
-    """Return what of a cluster's secrets stands in the command line of one of its processes."""
-    words = "\n".join(command_lines(it.home))
-    assert it.token and "airflow" in words
+    """Return what of a cluster's secrets stands in a command line while the DAG nap begins.
+
+    Airflow gives a process another title as soon as it runs, so it is looked at from the start on.
+    """
+    run, seen = it.trigger("nap"), set[str]()
+    while not any("sleep 3600" in words for words in seen):
+        seen |= set(command_lines(it.home))
+    it.until(run, "sleep", "running")
+    assert any("airflow" in words for words in seen)
+    if it.pods:  # what can fail: the pod's own words have the task's token
+        assert any("execute_workload" in words for words in seen)
+        assert re.search(TOKEN, str(it.pods.pods.at(it.pods.pods.version)))
     secrets = {it.password, it.token, it.environment["AIRFLOW__API_AUTH__JWT_SECRET"]}
     secrets |= {it.pods.token} if it.pods else set()
+    words = "\n".join(seen)
     return {secret for secret in secrets if secret in words} | set(re.findall(TOKEN, words))
 
 
@@ -130,9 +145,6 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         it.token = "wrong"
         assert it.call("GET", "dags").status_code in (401, 403)
         it.token = ""
-        run = it.trigger("nap")
-        it.until(run, "sleep", "running")
-        until(lambda: any("sleep 3600" in words for words in command_lines(home)))
         assert secrets_shown(it) == set()
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
@@ -176,11 +188,7 @@ def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
         # A pod has no signing key and no database; a worker has both.
         assert it.run("bare").state == ("success" if executor == "kubernetes" else "failed")
-        it.until(it.trigger("nap"), "sleep", "running")
-        until(lambda: any("sleep 3600" in words for words in command_lines(it.home)))
         assert secrets_shown(it) == set()
-        if it.pods:  # the order to run the task has its token, where Airflow put it
-            assert re.search(TOKEN, str(it.pods.pods.at(it.pods.pods.version)))
     assert run.state == "success"
     assert set(states.drop("estimate_cost")) == {"success"}
     assert list(sandbox.arrived()["kind"]) == ["Slack", "mail"]
@@ -314,17 +322,121 @@ def test_without_redis_the_sentence_names_the_cure(lab: Any, monkeypatch: Any) -
         Cluster("celery").wait()
 
 
+@pytest.mark.parametrize(
+    ("name", "address", "why"),
+    [
+        (databases.POSTGRES, "mysql://spy:s3cret@127.0.0.1/spy", "is no address of the form postg"),
+        (databases.POSTGRES, "postgresql://spy:s3cret@127.0.0.1:1/spy", "Connection refused"),
+        (databases.REDIS, "amqp://spy:s3cret@127.0.0.1", "is no address of the form redis"),
+        (databases.REDIS, "redis://:s3cret@127.0.0.1:one/0", "is no address of the form redis"),
+        (databases.REDIS, "redis://:s3cret@127.0.0.1:1/0", "Connection refused"),
+    ],
+)
+def test_a_server_of_one_s_own_that_cannot_be_used_is_a_sentence(
+    monkeypatch: Any, name: str, address: str, why: str
+) -> None:
+    monkeypatch.setenv(name, address)
+    nobody: Any = None
+    with ExitStack() as at_end, pytest.raises(Problem, match=f"{name} .*{why}") as raised:
+        if name == databases.POSTGRES:
+            databases.postgres_address(nobody, at_end, print)
+        databases.redis_settings(nobody, at_end)
+    assert "s3cret" not in str(raised.value)
+
+
+MANY = """\
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+with DAG("many") as many:
+    for number in range(8):
+        BashOperator(task_id=f"t{number}", bash_command="true")
+"""
+OF_A_KERNEL = """
+import time
+from workshop import start
+from workshop.cluster import Cluster
+start("talk")
+with Cluster("celery", workers=1) as it:
+    print(it.home, flush=True)
+    time.sleep(3600)
+"""
+PASSWORD = "p@$s%w/x"
+QUOTED = quote(PASSWORD, safe="")
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """Return a Redis of the reader's, with a password."""
+    port = sandbox.unused_port()
+    command = [databases.redis_program(), "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert process.stdin
+    process.stdin.write(f'port {port}\nbind 127.0.0.1\nrequirepass "{PASSWORD}"\nsave ""\n')
+    process.stdin.close()
+    with Redis(
+        port=port, password=PASSWORD, decode_responses=True, retry=Retry(ConstantBackoff(0.1), 100)
+    ) as server:
+        server.ping()
+        yield server
+    process.kill()
+    process.wait(SECONDS)
+
+
 @pytest.mark.weekly
-def test_servers_of_one_s_own_are_used(lab: Any, monkeypatch: Any) -> None:
+def test_clusters_share_servers_of_one_s_own_and_do_not_mix(
+    lab: Any, monkeypatch: Any, tmp_path: Path, redis: Redis, request: Any
+) -> None:
+    dagcell.write("many", MANY, {})
+    port = redis.connection_pool.connection_kwargs["port"]
+    monkeypatch.setenv(databases.REDIS, f"redis://:wrong@127.0.0.1:{port}/0")
+    with pytest.raises(Problem, match=r"GCPSPY_REDIS names cannot be used: .*password") as raised:
+        Cluster("celery").wait()
+    assert "wrong@" not in str(raised.value)
+    monkeypatch.setenv(databases.REDIS, f"redis://:{QUOTED}@127.0.0.1:{port}/0")
     with Cluster("celery", workers=1) as first:
-        for name, key in (
-            (databases.POSTGRES, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"),
-            (databases.REDIS, "AIRFLOW__CELERY__BROKER_URL"),
-        ):
-            monkeypatch.setenv(name, first.environment[key])
-        first.kill("scheduler")
-        second = Cluster("local")
-        second.wait()
-        assert "postgres" not in second.processes
-        second.stop()
-        assert psutil.Process(first.processes["postgres"].pid).is_running()
+        data = first.home / "pg"
+
+        def sql(statement: str) -> list[Any]:
+            with closing(psycopg2.connect(user="airflow", dbname="postgres", host=data)) as server:
+                server.autocommit = True
+                cursor = server.cursor()
+                cursor.execute(statement)
+                return sorted(cursor.fetchall()) if cursor.description else []
+
+        def databases_there() -> list[Any]:
+            return sql("SELECT datname FROM pg_database")
+
+        sql(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
+        rules = data / "pg_hba.conf"
+        rules.write_text("local all reader scram-sha-256\n" + rules.read_text())
+        sql("SELECT pg_reload_conf()")
+        for password, why in (("wrong", "authentication failed"), (QUOTED, "permission denied")):
+            address = f"postgresql://reader:{password}@/postgres?host={data}"
+            monkeypatch.setenv(databases.POSTGRES, address)
+            with pytest.raises(Problem, match=f"POSTGRES names cannot be used: .*{why}") as raised:
+                Cluster("local").wait()
+            assert password not in str(raised.value)
+        sql("ALTER ROLE reader CREATEDB")
+        before = databases_there()
+        command = [sys.executable, "-c", OF_A_KERNEL]
+        kernel = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        request.addfinalizer(kernel.kill)
+        assert kernel.stdout
+        home = Path(next(line for line in kernel.stdout if line.startswith(os.sep)).strip())
+        with Cluster("local") as second:
+            assert "postgres" not in second.processes
+            assert len(databases_there()) == len(before) + 2
+            assert second.run("many").state == "success"
+            assert len({key.split(":")[0] for key in redis.scan_iter()}) == 2, (
+                "a beginning for each"
+            )
+            assert first.run("many").state == "success", "no worker of another took its tasks"
+        kernel.kill()
+        kernel.wait(SECONDS)
+        until(lambda: not of_home(home) and not home.exists())
+        assert len(databases_there()) == len(before) + 1
+        with Cluster("local"):
+            assert len(databases_there()) == len(before) + 1, "what a killed kernel left is gone"
+        assert databases_there() == before
+    assert len({key.split(":")[0] for key in redis.scan_iter()}) == 1, "what a killed kernel left"

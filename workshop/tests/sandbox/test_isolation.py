@@ -217,11 +217,13 @@ def test_the_walls_have_the_names_that_gcloud_and_google_s_libraries_read(tmp_pa
 def test_what_is_real_is_forgotten_once_and_what_a_cell_sets_later_stays(
     tmp_path: Path, own_environment: None
 ) -> None:
-    kept = {"AIRFLOW_VAR_COLOUR": "green", "GCPSPY_WORLD": "real", "COLOUR": "red"}
+    servers = {"GCPSPY_POSTGRES": "postgresql://a:b@c", "GCPSPY_REDIS": "redis://:b@c"}
+    kept = {"AIRFLOW_VAR_COLOUR": "green", "GCPSPY_WORLD": "real", "COLOUR": "red"} | servers
     os.environ.update(READERS | kept | {"CLOUDSDK_CONFIG": "/home/ada/.config/gcloud"})
     isolation.build_walls(tmp_path)
     left = {name: os.environ.get(name) for name in READERS | kept}
     assert left == dict.fromkeys(READERS) | kept | {"GCE_METADATA_HOST": "127.0.0.1:9"}
+    assert not servers.keys() & isolation.sandbox_environment().keys(), "no child is told of them"
     assert (tmp_path / "gcloud").stat().st_mode & 0o777 == 0o700
     os.environ["GCPSPY_COLOUR"] = "blue"
     isolation.build_walls(tmp_path)
