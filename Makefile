@@ -5,7 +5,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help lab check check-changed check-browser check-executors check-weekly check-examples canary \
   executors composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
-  record dags mutants mutations lock setup clean
+  record record-ui dags mutants mutations lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -87,6 +87,9 @@ bench-upstream: $(READY) ## measure what an API of one version would spare bare 
 
 record: $(READY) ## run the notebooks and store their outputs; make record NOTEBOOK=04_slack
 	@$(WORKSHOP) record $(NOTEBOOK) $(if $(MEASURED),--measured)
+
+record-ui: $(READY) ## take the pictures of Airflow's UI for 08 anew, with a Chromium (for authors)
+	@$(WORKSHOP) record-ui
 
 dags: $(READY) ## write dags/gcp_spy.py and the index from the notebooks (for authors)
 	@$(WORKSHOP) dags

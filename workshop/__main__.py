@@ -139,6 +139,14 @@ def check_browser() -> None:
 
 
 @APP.command()
+def record_ui() -> None:
+    """Take the pictures of Airflow's UI anew."""
+    from workshop.authoring.upkeep.screenshots import record_ui as run
+
+    run()
+
+
+@APP.command()
 def executors() -> None:
     """Install what the notebooks with clusters need, once."""
     from workshop.cluster import executors_ready

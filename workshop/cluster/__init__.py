@@ -4,10 +4,10 @@ The comparison of both DAGs under a fault is `workshop.cluster.trials`: it is im
 because a cluster needs no DAG of the workbook.
 """
 
-from workshop.cluster.cluster import EXECUTORS, Cluster, Run, executors_ready
+from workshop.cluster.cluster import EXECUTORS, Cluster, Run, executors_ready, screenshot
 from workshop.cluster.components import COMPONENTS, Components, world_environment
 
 __all__ = [
     "COMPONENTS", "EXECUTORS", "Cluster", "Components", "Run", "executors_ready",
-    "world_environment",
+    "screenshot", "world_environment",
 ]  # fmt: skip

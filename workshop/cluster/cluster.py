@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import graphviz
 import pandas as pd
 import psutil
+import yaml
 
 from workshop.cluster.components import (
+    COMPONENTS,
     HERE,
     SETTINGS,
     Components,
@@ -31,7 +35,7 @@ from workshop.ground import Problem
 from workshop.ground.packages import EXECUTORS_LOCK, install
 from workshop.lab import Home, current, inside
 from workshop.sandbox import unused_port
-from workshop.show import Progress
+from workshop.show import Picture, Progress
 
 # GiB: the components, measured (0.65, 1.4, 0.8), and the tasks or pods of a lesson beside them.
 NEEDED_MEMORY = {"local": 1.0, "celery": 1.8, "kubernetes": 1.6}
@@ -51,6 +55,7 @@ CONFIG = tuple(
     for section in ("CORE", "DAG_PROCESSOR", "LOGGING", "SCHEDULER", "WORKERS")
 )
 SECRET = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "GCPSPY_RECIPIENT_EMAIL", "GCPSPY_SLACK_WEBHOOK")
+TALK = yaml.safe_load((HERE / "talk.yaml").read_text("utf-8"))
 ENDED = ("success", "failed")
 OVER = (*ENDED, "skipped", "upstream_failed", "removed")  # of a task
 EXECUTORS = {
@@ -131,6 +136,28 @@ class Door:
             f'{words}<button data-commandlinker-command="server-proxy:open" '
             f"data-commandlinker-args='{html.escape(json.dumps(opened))}'>Open {title}</button>"
         )
+
+
+def screenshot_of(name: str) -> Path:
+    """Return the path of a picture of Airflow's UI, which `make record-ui` writes."""
+    return HERE / f"ui_{name}.svg"
+
+
+def screenshot(name: str) -> Picture:
+    """Return a picture of Airflow's own UI with runs of gcp_spy, taken by `make record-ui`.
+
+    Args:
+        name: `grid` or `graph`.
+
+    Raises:
+        Problem: there is no such picture.
+    """
+    try:
+        svg = screenshot_of(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Problem(f"There is no picture '{name}' of the UI, only grid and graph.") from None
+    text = ElementTree.fromstring(svg)[0].text or ""
+    return Picture(svg, text, "; ".join(text.splitlines()))
 
 
 class Running:
@@ -488,6 +515,34 @@ class Cluster(Components):
                     used += getattr(full, "pss", 0) or full.rss
             rows.append({"component": name, "processes": len(tree), "MiB": round(used / 2**20)})
         return pd.DataFrame(rows, columns=["component", "processes", "MiB"])
+
+    def architecture(self, *, talk: bool = False) -> graphviz.Digraph:
+        """Return who asks whom, for `draw`: of the processes that run now.
+
+        Source: https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/overview.html
+
+        Args:
+            talk: in their place the picture of the talk, of 2018.
+        """
+        running = self.tree()
+        task = ["api-server", "DAG files"]
+        asks = {name: ["postgres"] for name in running if name in COMPONENTS}
+        # Celery itself keeps in the database how each order ended: its result backend.
+        asks |= {name: ["redis", *task, "postgres"] for name in running if name in self.workers}
+        if "dag-processor" in running:
+            asks["dag-processor"] += ["DAG files"]
+        if "scheduler" in running:
+            asks["scheduler"] += [
+                {"local": "tasks", "celery": "redis", "kubernetes": "Kubernetes"}[self.executor]
+            ]
+        if self.executor == "local":
+            asks["tasks"] = task
+        if self.executor == "kubernetes":
+            asks |= {"Kubernetes": ["pods"], "pods": task}
+        picture = graphviz.Digraph()
+        for name, asked in (TALK[self.executor] if talk else asks).items():
+            picture.edges((name, it) for it in asked)
+        return picture
 
     def kill(self, name: str) -> None:
         """End a component and all its processes at once, as a power cut would (SIGKILL)."""

@@ -60,6 +60,8 @@ def _compare(encoded: str, text: str) -> Iterator[str]:
         drawn = set(re.findall(r"<!-- (.*?) -->", svg))  # its labels, which it draws as paths
         told = {line.strip().rpartition(": ")[0] or line.strip() for line in text.splitlines()[1:]}
         drawn &= told  # axes have numbers and a title too
+    elif root.find(f"{SVG}image") is not None:  # of a UI; what is in it was written down with it
+        drawn, told = set((root.findtext(f"{SVG}desc") or "").splitlines()), set(text.splitlines())
     else:
         drawn, told = _grid_of(root), _grid_in(text)
     if missing := sorted(told - drawn):

@@ -44,13 +44,13 @@ def chromium() -> str:
     found = next((path for path in map(shutil.which, PROGRAMS) if path), None)
     if not found:
         raise Problem(
-            "There is no Chromium here, so nothing was checked in a browser. Install one: on "
-            "Debian and Ubuntu 'apt-get install chromium', elsewhere Google Chrome."
+            "There is no Chromium here, and this needs one. Install it: on Debian and Ubuntu "
+            "'apt-get install chromium', elsewhere Google Chrome."
         )
     return found
 
 
-def _browser_ready() -> None:
+def browser_ready() -> None:
     """Install what drives the browser, from its own lock, where it is not there yet.
 
     Raises:
@@ -67,7 +67,7 @@ def _browser_ready() -> None:
 
 def check_browser() -> int:
     """Drive JupyterLab in a Chromium, one test after the other; return pytest's exit status."""
-    _browser_ready()
+    browser_ready()
     status = run_pytest("--numprocesses=0", "-v", TESTS / "authoring" / "in_the_browser.py")
     print(f"What the browser showed: {SHOTS}")
     return status
@@ -81,7 +81,7 @@ def check_executors() -> int:
 
 def check_weekly() -> int:
     """Run what the other checks leave out, for its length; return pytest's exit status."""
-    _browser_ready()
+    browser_ready()
     return _with_executors("-m", "weekly", *ALL_TESTS)
 
 

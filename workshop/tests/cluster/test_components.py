@@ -9,16 +9,20 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
-from workshop.cluster import Components, cluster
+from workshop.authoring.checking.pictures import picture_flaws
+from workshop.cluster import Components, cluster, screenshot
 from workshop.cluster.keeper import alive
 from workshop.ground import Problem
-from workshop.show import Progress
+from workshop.lab import dagcell
+from workshop.show import Progress, draw
 
 SLEEP = ["sleep", "3600"]
 
@@ -217,3 +221,50 @@ def test_an_address_with_a_path_has_its_port(tmp_path: Path) -> None:
         assert tasks == f"{address}/execution/"
     finally:
         made.stop()
+
+
+@pytest.mark.parametrize(
+    ("executor", "running", "asks"),
+    [
+        ("local", ["postgres", "scheduler"], {"scheduler": "postgres tasks"}),
+        ("celery", ["redis", "scheduler", "w"],
+         {"scheduler": "postgres redis", "w": "redis api-server files postgres"}),
+        ("kubernetes", ["dag-processor"],
+         {"dag-processor": "postgres files", "Kubernetes": "pods", "pods": "api-server files"}),
+    ],
+)  # fmt: skip
+def test_the_architecture_is_of_what_runs(
+    executor: str, running: list[str], asks: dict[str, str]
+) -> None:
+    it: Any = SimpleNamespace(executor=executor, workers=["w"], tree=lambda: dict.fromkeys(running))
+    drawn = draw(cluster.Cluster.architecture(it)).text
+    arrows = {line.replace('"', "") for line in drawn.splitlines()}
+    told = {f"{who} -> {it}" for who, asked in asks.items() for it in asked.split()}
+    if executor == "local":
+        told |= {"tasks -> api-server", "tasks -> files"}
+    assert arrows == {arrow.replace("files", "DAG files") for arrow in told}
+    then = draw(cluster.Cluster.architecture(it, talk=True)).text
+    assert "scheduler -> RDBMS" in then and then != drawn
+
+
+def test_the_pictures_of_the_ui_are_of_this_airflow_and_of_gcp_spy(lab: Any) -> None:
+    drawn = draw(dagcell.load("gcp_spy")).text.splitlines()
+    tasks = [line.strip() for line in drawn[2 : drawn.index("edges")]]
+    arrows = [line.strip() for line in drawn[drawn.index("edges") + 1 :]]
+    said = {name: screenshot(name).text.splitlines() for name in ("grid", "graph")}
+    for name, (title, *_) in said.items():
+        assert title == f"gcp_spy's {name} in the UI of Airflow {version('apache-airflow-core')}", (
+            "make record-ui, then make record NOTEBOOK=08_local_executor"
+        )
+        picture = screenshot(name)
+        forms = {"text/plain": picture.text, "text/html": picture._repr_html_()}
+        assert not list(picture_flaws(forms))
+    assert said["grid"][1:] == [f"{task}: success, success, success" for task in tasks]
+    boxes = [line.split() for line in said["graph"][1 : len(tasks) + 1]]
+    assert [(box[0], box[-1]) for box in boxes] == [(task, "success") for task in tasks]
+    assert said["graph"][len(tasks) + 1 :] == arrows
+
+
+def test_a_picture_of_the_ui_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(Problem, match="no picture 'gantt' of the UI, only grid and graph"):
+        screenshot("gantt")
