@@ -19,6 +19,7 @@ def install(lock: Path) -> bool:
     uv = str(Path(sys.executable).with_name("uv"))
     words = [uv, "pip", "install", "--quiet", "--python", sys.executable]
     words += ["--no-deps", "--require-hashes"]  # a lock is whole
+    words += ["--compile-bytecode"]  # a cluster's processes keep none: each would compile it anew
     if lock == EXECUTORS_LOCK and (ROOT / "bundle").is_dir():  # make bundle fetches these too
         words += ["--no-index", "--find-links", str(ROOT / "bundle")]
     return subprocess.call([*words, "--requirement", str(lock)], cwd=ROOT) == 0
