@@ -71,15 +71,12 @@ def of_home(home: Path) -> list[Any]:
 
 
 def read_by_others(home: Path) -> list[str]:
-    """Return what other users can read in a cluster's home and of the kernel's, by a guessed name.
-
-    Those of PostgreSQL, which does not run as root, are its own.
-    """
+    """Return what others can read in a cluster's home, and of the kernel's by a guessed name."""
     if not home.parent.stat().st_mode & 0o077:
         return []
     paths = [*home.iterdir(), *(home.parent / name for name in ("airflow.db", "dags", "gcloud"))]
     modes = {path.name: path.stat().st_mode & 0o077 for path in paths}
-    return [name for name, mode in modes.items() if mode and name != "pgsql"]
+    return [name for name, mode in modes.items() if mode]
 
 
 def command_lines(home: Path) -> list[str]:
@@ -342,6 +339,21 @@ def test_a_server_of_one_s_own_that_cannot_be_used_is_a_sentence(
             databases.postgres_address(nobody, at_end, print)
         databases.redis_settings(nobody, at_end)
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.weekly
+def test_a_cluster_begins_with_the_tables_that_the_first_one_made(
+    lab: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(databases, "BUILD", tmp_path / "build")
+    dagcell.write("own", OWN, {})
+    for makes_tables in (True, False):
+        with Cluster("local") as it:
+            assert (it.home / "logs" / "tables.log").exists() == makes_tables
+            assert it.run("own").state == "success"
+            assert it.get("dags/own/dagRuns")["total_entries"] == 1, "nothing is another's"
+    (prepared,) = (tmp_path / "build").iterdir()
+    assert not prepared.stat().st_mode & 0o077
 
 
 MANY = """\
