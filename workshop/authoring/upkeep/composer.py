@@ -9,9 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workshop.authoring.checking.generated import DAG_FILE
 from workshop.authoring.upkeep.locks import LOCK, pins
-from workshop.ground import BUILD, Problem
+from workshop.ground import BUILD, DAGS, Problem
 from workshop.lab.home import Home, settings
 
 FOLDER = BUILD / "composer"
@@ -38,9 +37,11 @@ def bundle(folder: Path = FOLDER) -> Path:
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "dags").mkdir(parents=True)
-    shutil.copy(DAG_FILE, folder / "dags")
-    text = DAG_FILE.read_text(encoding="utf-8")
-    (folder / "requirements.txt").write_text(requirements(text), encoding="utf-8")
+    texts = []
+    for path in sorted(DAGS.glob("*.py")):
+        shutil.copy(path, folder / "dags")
+        texts.append(path.read_text(encoding="utf-8"))
+    (folder / "requirements.txt").write_text(requirements(*texts), encoding="utf-8")
     shutil.copy(VARIABLES, folder)
     if wrong := complaints(folder):
         raise Problem("The bundle would not work elsewhere: " + "; ".join(wrong))
@@ -50,27 +51,26 @@ def bundle(folder: Path = FOLDER) -> Path:
     return folder
 
 
-def requirements(dag_file: str) -> str:
-    """Return requirements.txt for a DAG file: each package it imports, as in the lock.
+def requirements(*dag_files: str) -> str:
+    """Return requirements.txt for DAG files: each package they import, as in the lock.
 
     Args:
-        dag_file: its text.
+        dag_files: their texts.
 
     Raises:
-        Problem: it imports something whose package is not known here.
+        Problem: one imports something whose package is not known here.
     """
     pinned = pins(LOCK.read_text(encoding="utf-8"))
     wanted: set[str] = set()
-    nodes = list(ast.walk(ast.parse(dag_file)))
+    nodes = [node for text in dag_files for node in ast.walk(ast.parse(text))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     for name in sorted(names):
         top, *rest = name.split(".")
-        found = {top, "-".join(["apache", top, *rest[:2]])} & set(
-            pinned
-        )  # or a provider of Airflow
+        package, provider = top.replace("_", "-"), "-".join(["apache", top, *rest[:2]])
+        found = {package, provider} & set(pinned)
         if not found and top not in {*sys.stdlib_module_names, "airflow"}:
-            raise Problem(f"The DAG imports {name}, and no package is known for it.")
+            raise Problem(f"A DAG imports {name}, and no package is known for it.")
         wanted |= found
     return "".join(f"{package}=={pinned[package][-1]}\n" for package in sorted(wanted))
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from workshop.authoring.checking.generated import DAG_FILE
 from workshop.authoring.checking.headless import read
 from workshop.authoring.upkeep import composer
-from workshop.ground import NOTEBOOKS, Problem
+from workshop.ground import DAGS, NOTEBOOKS, Problem
+from workshop.sandbox import DAG_VARIABLES, TODAY_VARIABLES
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,14 @@ def made(tmp_path_factory: Any) -> tuple[Path, str]:
     return folder, printed.getvalue()
 
 
-def test_the_bundle_has_the_dag_and_the_packages_it_imports(made: tuple[Path, str]) -> None:
+def test_the_bundle_has_both_dags_and_the_packages_they_import(made: tuple[Path, str]) -> None:
     folder, printed = made
-    assert (folder / "dags" / "gcp_spy.py").read_text() == DAG_FILE.read_text()
+    for name in ("gcp_spy.py", "gcp_spy_today.py"):
+        assert (folder / "dags" / name).read_text() == (DAGS / name).read_text()
     lines = (folder / "requirements.txt").read_text().splitlines()
     assert [line.split("==")[0] for line in lines] == [
-        "apache-airflow-providers-smtp", "apache-airflow-providers-standard", "pendulum", "requests"
+        "apache-airflow-providers-slack", "apache-airflow-providers-smtp",
+        "apache-airflow-providers-standard", "pendulum", "requests", "slack-sdk",
     ]  # fmt: skip
     assert "It imports in an Airflow of its own" in printed
     assert not list(folder.rglob("*.pyc"))
@@ -56,6 +58,24 @@ def test_an_import_without_a_package_is_a_sentence() -> None:
         composer.requirements("import nowhere\n")
 
 
+def test_the_variables_are_those_that_both_dags_read(lab: Any) -> None:
+    from airflow.sdk import Connection  # it wants the home that the lab has made
+
+    lines = composer.VARIABLES.read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines if line[0] != "#")
+    assert sorted(given) == sorted([*DAG_VARIABLES, *TODAY_VARIABLES])
+    mail, slack = (
+        Connection.from_uri(given[f"AIRFLOW_CONN_{name}_DEFAULT"], conn_id=name)
+        for name in ("SMTP", "SLACK")
+    )
+    assert slack.conn_type == "slackwebhook" and slack.password == given[DAG_VARIABLES[0]]
+    # Port 587 begins without TLS and changes to it; gcp_spy_today tries again by itself.
+    assert mail.port == 587
+    assert mail.extra_dejson == {
+        "disable_ssl": "true", "retry_limit": "0", "from_email": "airflow@example.com"
+    }  # fmt: skip
+
+
 def test_the_commands_of_the_notebook_set_every_variable(
     made: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -74,6 +94,6 @@ def test_the_commands_of_the_notebook_set_every_variable(
     subprocess.run(["bash", "-e", "-c", block], cwd=made[0], env=environment, check=True)
     (given,) = re.findall(r"--update-env-variables=(.*)", called.read_text())
     wanted = [line for line in composer.VARIABLES.read_text().splitlines() if line[0] != "#"]
-    assert given.split(",") == wanted and len(wanted) == 3
+    assert given.split(",") == wanted and len(wanted) == 5
     for name in re.findall(r"--(?:source|update-pypi-packages-from-file)=(\S+)", block):
         assert (made[0] / name).exists()
