@@ -80,11 +80,12 @@ def task_instances(run: Any) -> "DataFrame":
     return _read(columns, of=(TI, run), order=(TI.task_id, TI.map_index))
 
 
-def xcoms(run: Any) -> "DataFrame":
+def xcoms(run: Any, task_id: str | None = None) -> "DataFrame":
     """Return the XComs of a DagRun, sorted.
 
     Args:
         run: anything with a dag_id and a run_id.
+        task_id: only those of this task.
 
     Returns:
         task, map_index, key, value, and what the database holds of it: stored, which is JSON.
@@ -93,7 +94,8 @@ def xcoms(run: Any) -> "DataFrame":
     from airflow.models.xcom import XComModel as X
 
     columns = {"task": X.task_id, "map_index": X.map_index, "key": X.key, "stored": X.value}
-    frame = _read(columns, of=(X, run), order=(X.task_id, X.map_index, X.key))
+    mine = () if task_id is None else (X.task_id == task_id,)
+    frame = _read(columns, of=(X, run), where=mine, order=(X.task_id, X.map_index, X.key))
     values = pd.Series([_loaded(stored) for stored in frame["stored"]], dtype=object)
     frame.insert(3, "value", values)
     return frame
@@ -131,7 +133,9 @@ def newest_run() -> Any:
     return next(_read(columns, order=[DagRun.id.desc()]).itertuples(), None)
 
 
-def _read(columns: dict[str, Any], *, of: Any = None, order: Any = ()) -> "DataFrame":
+def _read(
+    columns: dict[str, Any], *, of: Any = None, where: Any = (), order: Any = ()
+) -> "DataFrame":
     """Return columns of a model, or of a table, as a table; those of one DagRun, or of all.
 
     Through a session of the ORM: since 3.4 Airflow keeps what earlier tries left in the same
@@ -143,7 +147,7 @@ def _read(columns: dict[str, Any], *, of: Any = None, order: Any = ()) -> "DataF
 
     query = select(*[column.label(name) for name, column in columns.items()]).order_by(*order)
     with orm.Session(settings.engine) as session:
-        rows = session.execute(query.where(*_is_of(*of)) if of else query).all()
+        rows = session.execute(query.where(*(_is_of(*of) if of else ()), *where)).all()
     frame = pd.DataFrame(rows, columns=list(columns))
     if "stored" in columns:  # whatever Python type each value has
         frame["stored"] = pd.Series([row.stored for row in rows], dtype=object)

@@ -4,6 +4,7 @@ Programs and servers are stand-ins. The servers listen on loopback, on free port
 the process. In the real world, which `GCPSPY_WORLD=real` asks JupyterLab for, there is no sandbox.
 """
 
+import hashlib
 import json
 import os
 import shlex
@@ -286,10 +287,12 @@ def _without_gcloud(home: Path, folder: str) -> str:
     """Return a folder of programs; one with a gcloud in it as a copy of links without that one."""
     if not shutil.which("gcloud", path=folder):
         return folder
-    copy = home / "without" / folder.strip("/").replace("/", "-")
+    real = Path(folder).absolute()
+    # Each path has a name of its own, be it as long as it may.
+    copy = home / "without" / hashlib.sha256(bytes(real)).hexdigest()
     if not copy.exists():
         copy.mkdir(parents=True)
-        for program in Path(folder).iterdir():
+        for program in real.iterdir():
             (copy / program.name).symlink_to(program)
         (copy / "gcloud").unlink()
     return str(copy)

@@ -21,7 +21,6 @@ from workshop.lab import TaskLogs, current, inside
 from workshop.show.graphs import PRIORITY, STATE_COLORS, draw, layout, source, states, worst
 from workshop.show.pictures import render
 from workshop.show.progress import SECONDS_A_STEP, Progress
-from workshop.show.tables import xcoms
 
 LAST_LINES = 12
 LONGEST = 400  # characters of a log line or an XCom that travel to the browser
@@ -101,8 +100,7 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
             logs = current()[TaskLogs]
             lines = logs.of_task(ti)[-LAST_LINES:]
             known["log"] = [f"{level}: {logs.plain(line)[:LONGEST]}" for level, line in lines]
-            left = xcoms(ti)
-            left = left[left["task"] == ti.task_id]
+            left = inside.xcoms(ti, ti.task_id)
             known["xcom"] = [
                 f"{key}: {logs.plain(str(value))[:LONGEST]}"
                 for key, value in zip(left["key"], left["value"], strict=True)

@@ -82,6 +82,7 @@ def test_xcoms_are_python_objects(run: Any) -> None:
     found = {(row.task, row.map_index, row.key): row.value for row in frame.itertuples()}
     assert found["numbers", -1, "return_value"] == [4, 5]
     assert found["again", 1, "return_value"] == {"number": 5}
+    assert set(inside.xcoms(run, "again")["task"]) == {"again"}
 
 
 def test_a_whole_column_of_numbers_stays_python_s(lab: Any) -> None:

@@ -124,6 +124,23 @@ def test_no_gcloud_is_left_on_path(lab: Any) -> None:
     assert shutil.which("gcloud")
 
 
+def test_each_folder_of_path_keeps_its_other_programs(
+    lab: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    sandbox.enter("talk")
+    monkeypatch.chdir(tmp_path)
+    folders = [str(tmp_path / "x-y"), str(tmp_path / "x" / "y"), "near"]
+    for number, folder in enumerate(folders):
+        Path(folder).mkdir(parents=True)
+        for name in ("gcloud", f"program-{number}"):
+            (Path(folder) / name).write_text("#!/bin/sh\n", encoding="utf-8")
+            (Path(folder) / name).chmod(0o700)
+    monkeypatch.setattr(current()[world.Sandbox], "folders", folders)
+    sandbox.set_faults({"gcloud": "missing"})
+    assert shutil.which("gcloud") is None
+    assert all(shutil.which(f"program-{number}") for number in range(3))
+
+
 def test_the_real_world_says_what_is_missing(lab: Any, monkeypatch: Any, tmp_path: Path) -> None:
     sandbox.enter("talk")
     for name in sandbox.TODAY_VARIABLES:
