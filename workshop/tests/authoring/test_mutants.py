@@ -1,12 +1,15 @@
 """What `make mutants` says of the results that mutmut gives."""
 
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from workshop.authoring.checking import mutants
 from workshop.authoring.checking.mutants import change, report, unseen
+from workshop.tests import warmed
 
 DIFF = """\
 --- workshop/one.py
@@ -33,6 +36,18 @@ def same(tmp_path: Path, monkeypatch: Any) -> Path:
     path = tmp_path / "same.csv"
     monkeypatch.setattr(mutants, "SAME", path)
     return path
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_weekly_test_counts_for_the_judges_alone(monkeypatch: Any, marked: bool) -> None:
+    judge, other = "workshop.exercises.notebooks.n01_why_airflow.x_tidy", "workshop.show.tables.x_f"
+    counted = SimpleNamespace(_stats={judge, other})
+    monkeypatch.setitem(sys.modules, "mutmut", ModuleType("mutmut"))
+    fake = SimpleNamespace(state=lambda: counted)
+    monkeypatch.setitem(sys.modules, "mutmut.state", fake)
+    item = SimpleNamespace(get_closest_marker=lambda name: marked and name == "weekly")
+    warmed.pytest_runtest_teardown(item)
+    assert counted._stats == ({judge} if marked else {judge, other})
 
 
 def write(path: Path, *rows: str) -> None:

@@ -158,8 +158,10 @@ def test_a_judge_that_rejects_all_is_seen(judged: Judged, monkeypatch: Any, name
         test_a_right_answer_is_right(judged, name, TABLE[name].right[0])
 
 
-@pytest.mark.weekly
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.weekly] * (name in LONG)) for name in SEVERAL],
+)
 def test_a_judge_that_looks_at_one_world_is_seen(
     judged: Judged, monkeypatch: Any, name: str
 ) -> None:
