@@ -200,6 +200,12 @@ def ends_by_pytest(invoice: Any) -> None:
         pytest.fail("something is wrong")
 
 
+def called(name: str) -> str:
+    """Return the statement of a task of gcp_spy that is a command in place of what it was."""
+    part = "send_email_task" if name == "send_email" else "prepare_email_task"
+    return f'{part} = BashOperator(task_id="{name}", bash_command="echo", dag=dag)\n'
+
+
 def waits(command: str, more: str = "timeout=30, poke_interval=5") -> dict[str, str]:
     """Return the parts of the exercise sensor with another command and other arguments."""
     return {
@@ -213,6 +219,7 @@ prepare_email_task >> send_email_task
     }
 
 
+COMPUTE = "gcp_service_list_instances_compute"
 RUNS = "gcloud compute instances list | grep -q '^web-1 .* RUNNING$'"
 BY_PYTHON = """\
 import json
@@ -234,6 +241,7 @@ prepare_email_task >> send_email_task
 SHAPED = "    data = slack_data(results)\n"
 ASK = 'os.popen("gcloud config get-value project").read()'
 POST = step("send_slack_msg", 37)
+SILENT = "def send_slack_msg(**context):\n    return 1\n"
 # Where a message has blocks, its text is for notifications alone.
 BESIDE = f"    data['text'] = {ASK}\n"
 BESIDE += "    data['blocks'] = [{'type': 'markdown', 'text': 'orders-db'}]\n"
@@ -439,6 +447,7 @@ TABLE = {
             SOLUTIONS["count"],
             changed("count", "{title} ({len(names)})", "{title}: {len(names)}"),
             changed("count", "({len(names)})", "({len(names)} instances)"),
+            changed("count", "{title} ({len(names)})", "*{title} ({len(names)})*"),
         ],
         [
             (changed("count", "{len(names)}",
@@ -452,6 +461,12 @@ TABLE = {
             (changed("count", "{title} (", "("), "0 titles name Cloud SQL"),
             (changed("count", '"value": value', '"value": str(len(names))'), "has lost orders-db"),
             (changed("count", "{len(names)}", "{len(nams)}"), "failed: NameError"),
+            ({"send_slack_msg": SILENT}, "0 fields in the world 'talk', not one a service"),
+            ({"send_slack_msg": POST.replace(SHAPED, "    data = {'text': 'orders-db (3)'}\n")},
+             "has 0 fields"),
+            ({"send_slack_msg": POST.replace(
+                SHAPED, "    data = {'attachments': [{'text': 'orders-db (3)'}]}\n")},
+             "has 0 fields"),
         ],
     ),
     "project": Answers(
@@ -472,8 +487,9 @@ TABLE = {
             ({"send_slack_msg": POST.replace(SHAPED, f"{SHAPED}{BESIDE}")},
              "does not name the project"),
             (changed("project", "[green, blue]", "[{'text': project}]"), "lost its instances"),
-            ({"send_slack_msg": "def send_slack_msg(**context):\n    return 1\n"},
-             "No message arrived"),
+            ({"send_slack_msg": SILENT}, "No message arrived"),
+            (changed("project", "Instances in {project}:", "Instances in {project}, not spy-demo:"),
+             "It names the project spy-demo too"),
             ({"send_slack_msg": POST.replace(SHAPED, f"{SHAPED}    requests.post("
                                              f"SLACK_WEBHOOK, json={{'text': {ASK}}})\n")},
              "2 messages arrived"),
@@ -494,6 +510,7 @@ TABLE = {
             (changed("day", "{{ ds }}", "{{ macros.ds_add(ds, 1) }}"), "so, with a template"),
             (changed("day", "{{ ds }}", "{{ day }}"), "failed"),
             (changed("day", "html_content=", "html_content='{{ ds }}' or "), "lost its text"),
+            ({"send_email_task": called("send_email")}, "No mail arrived"),
         ],
     ),
     "returns": Answers(
@@ -517,6 +534,9 @@ TABLE = {
             ({"prepare_email": RETURNS["prepare_email"]}, "which key does the template ask for"),
             ({"prepare_email": "def prepare_email(**context):\n    pass\n"}, "leaves nothing"),
             (changed("returns", "return ", "html = "), "leaves nothing"),
+            (RETURNS | {"prepare_email_task": called("prepare")}, "prepare_email_task is gone"),
+            (RETURNS | {"prepare_email_task": called("prepare_email_task")},
+             "prepare_email_task must still call its function"),
         ],
     ),
     "pipefail": Answers(
@@ -558,6 +578,8 @@ TABLE = {
             waits("gcloud compute instances list -q --format='value(name,status)' "
                   "--filter='name=web-1 AND status=RUNNING' | grep -q web-1",
                   "timeout=25, poke_interval=2"),
+            waits(RUNS, "timeout=20, poke_interval=2"),
+            waits(RUNS, "timeout=40, poke_interval=2"),
         ],
         [
             (waits(RUNS.replace("web-1 ", "web-1")), "is content all the same"),
@@ -570,6 +592,16 @@ TABLE = {
             (waits(RUNS, "timeout=30, poke_interval=5, soft_fail=True"), "no soft_fail"),
             (waits(RUNS, "timeout=30"), "would give up after 60 seconds"),
             (waits(RUNS, "poke_interval=5"), "would give up after 604800 seconds"),
+            (waits(RUNS, "timeout=19, poke_interval=2"), "would give up after 19 seconds"),
+            (waits(RUNS, "timeout=41, poke_interval=2"), "would give up after 41 seconds"),
+            (waits(RUNS, "timeout=30, poke_interval=30"), "timeout is 30, its poke_interval 30."),
+            ({"dependencies": waits(RUNS)["dependencies"]
+              + f'dag.get_task("{COMPUTE}").trigger_rule = "all_done"\n'},
+             f"the sensor gives up, and {COMPUTE} is success"),
+            (stub("fifth", '    ("compute", "Compute Engine"),\n', "")
+             | {"dependencies": waits(RUNS)["dependencies"].replace(
+                 f'dag.get_task("{COMPUTE}")', "prepare_email_task")},
+             "The list task of compute is gone"),
             (waits("true"), "is content all the same"),
             (waits("gcloud compute instances list --sorted"), "This is the workbook's stand-in"),
             ({"dependencies": "prepare_email_task >> send_email_task >> BashOperator("
@@ -595,6 +627,10 @@ TABLE = {
              "stand in the DAG file"),
             (towns("length.expand(city=cities()); total([1])"), "total returned 1"),
             (towns("cities()"), "no task length"),
+            (towns("from airflow.providers.standard.operators.bash import BashOperator\n"
+                   "    found = BashOperator(task_id='cities', bash_command='echo Hel', "
+                   "output_processor=list).output\n    total(length.expand(city=found))"),
+             "cities must still be a function"),
         ],
     ),
     "how_many": Answers(
