@@ -38,7 +38,7 @@ from workshop.tests.authoring.test_commands import COMMANDS
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DOCUMENTS = sorted(ROOT.glob("*.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 # Texts that no rule may take out of the comparison.
 SAMPLES = (
@@ -450,7 +450,7 @@ def test_a_document_names_what_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)#\s]+)", prose):
-        assert link.startswith("https://") or (ROOT / link).exists(), link
+        assert link.startswith("https://") or (path.parent / link).exists(), link
     anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
                for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}  # fmt: skip
     assert set(re.findall(r"\]\(#([^)]+)\)", prose)) <= anchors

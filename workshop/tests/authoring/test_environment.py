@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from workshop.tests.authoring.test_commands import COMMANDS
 TEXT = locks.LOCK.read_text(encoding="utf-8")
 PINNED = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", TEXT, re.MULTILINE))
 WANTED = locks.wanted()
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").iterdir())
 
 
 def test_what_is_installed_is_what_the_lock_says() -> None:
@@ -148,7 +150,32 @@ def test_a_bundle_has_what_each_patch_of_a_python_needs() -> None:
 def test_the_version_stands_everywhere_alike() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     top = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
-    assert top and top[1] == project["version"] == workshop.__version__
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert top and top[1] == project["version"] == workshop.__version__ == cited["version"]
+
+
+def test_both_licences_are_there_whole_and_named_alike() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in project["license-files"]]
+    preamble, line, apache = texts[0].partition("-" * 80)
+    ends = ("limitations under the License.\n", "contacted at creativecommons.org.\n")
+    assert line and apache.endswith(ends[0]) and texts[1].endswith(ends[1])
+    for licence in project["license"].split(" AND "):
+        assert f"SPDX: {licence}" in preamble
+    for place in re.findall(r"\b(?:notebooks|dags|workshop)/[\w/]*", preamble):
+        assert (ROOT / place).is_dir(), place
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_a_form_for_issues_has_what_the_code_host_asks_for(path: Path) -> None:
+    """Source: docs.github.com, "Syntax for issue forms" and "… for GitHub's form schema"."""
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(form) == {"name", "description", "body"}
+    for field in form["body"]:
+        assert field["type"] in ("input", "textarea")
+        assert field["attributes"]["label"]
+    names = [field["id"] for field in form["body"]]
+    assert len(names) == len(set(names))
 
 
 def test_contributing_names_every_folder_and_only_what_is_there() -> None:
