@@ -91,6 +91,36 @@ def notebooks_table(link: str = LINK) -> str:
     return "\n".join(lines)
 
 
+COURSE = "course"  # what stands for the whole course among the objectives
+
+
+def objectives(of: str = COURSE) -> list[str]:
+    """Return what a learner can do after a notebook, or after the talk's pipeline is whole.
+
+    Args:
+        of: the notebook's name without the ending, or COURSE.
+    """
+    return [row["objective"] for row in _rows("objectives.csv") if row["notebook"] == of]
+
+
+def objectives_list() -> str:
+    """Return what a learner can do after the course as a Markdown list."""
+    return "\n".join(f"- {objective}" for objective in objectives())
+
+
+def objectives_table(link: str = LINK) -> str:
+    """Return what a learner can do after each notebook as a Markdown table.
+
+    Args:
+        link: what leads to a notebook, whose name stands for {0}.
+    """
+    lines = ["| notebook | after it you can |", "| --- | --- |"]
+    for row in read_notebooks():
+        name = row["notebook"]
+        lines.append(f"| {link.format(name)} | {'; '.join(objectives(name))} |")
+    return "\n".join(lines)
+
+
 def slides_table(title: str = "{0.title}", link: str = LINK) -> str:
     """Return the slides as a Markdown table.
 

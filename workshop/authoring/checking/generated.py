@@ -10,7 +10,13 @@ from workshop.authoring.checking.headless import read
 from workshop.authoring.checking.recording import normalise
 from workshop.ground import NOTEBOOKS, ROOT
 from workshop.ground.cells import Step, read_steps
-from workshop.ground.talk import notebooks_table, read_slides, slides_table
+from workshop.ground.talk import (
+    notebooks_table,
+    objectives_list,
+    objectives_table,
+    read_slides,
+    slides_table,
+)
 from workshop.sandbox import known_worlds
 from workshop.slides import assemble
 from workshop.slides.assembly import FILE_NAME
@@ -55,6 +61,8 @@ def index() -> Any:
     text = template.substitute(
         whole=max(slide.number for slide in read_slides() if slide.notebook == last),
         notebooks=notebooks_table(),
+        course=objectives_list(),
+        objectives=objectives_table(),
         worlds=worlds(),
         slides=slides_table(),
     )

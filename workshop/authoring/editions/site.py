@@ -18,7 +18,13 @@ from workshop.authoring.editions.replays import RUNS, graph_of, replay
 from workshop.ground import BUILD, NOTEBOOKS, ROOT, Problem, notebooks
 from workshop.ground.cells import HEADING, slides_of
 from workshop.ground.packages import SITE_LOCK, install
-from workshop.ground.talk import notebooks_table, read_notebooks, slides_table
+from workshop.ground.talk import (
+    notebooks_table,
+    objectives_list,
+    objectives_table,
+    read_notebooks,
+    slides_table,
+)
 
 SITE = BUILD / "site"
 BOOK = Path(__file__).with_name("book")  # Sphinx's settings, and the pages that are no notebook
@@ -71,6 +77,8 @@ def write_sources(folder: Path) -> None:
     rows = read_notebooks()
     made = {
         "notebooks": notebooks_table(TITLED),
+        "course": objectives_list(),
+        "objectives": objectives_table(TITLED),
         "slides": slides_table("[{0.title}](#slide-{0.number})", TITLED),
         "replay": _first_replay(),
         "talk": "\n".join(row["notebook"] for row in rows if row["slides"] != "beyond"),

@@ -18,7 +18,7 @@ from workshop.authoring.editions.room import stage_notebook, write_blank
 from workshop.authoring.editions.site import as_page, write_sources
 from workshop.ground import NOTEBOOKS, ROOT, Problem
 from workshop.ground.cells import is_solution
-from workshop.ground.talk import read_notebooks, read_slides
+from workshop.ground.talk import COURSE, objectives, read_notebooks, read_slides
 from workshop.slides.workcopy import make
 
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
@@ -37,9 +37,22 @@ def test_the_room_s_edition_has_no_outputs_and_no_solutions(tmp_path: Path) -> N
     assert (tmp_path / "blank" / "worlds" / "talk.yaml").exists()
 
 
-def test_each_slide_has_one_place_on_the_site_and_each_exercise_a_solution(tmp_path: Path) -> None:
-    write_sources(tmp_path / "source")
-    pages = {path.name: read(path) for path in sorted((tmp_path / "source").glob("*.ipynb"))}
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: Any) -> Path:
+    """Return a folder with what Sphinx reads."""
+    folder: Path = tmp_path_factory.mktemp("site") / "source"
+    write_sources(folder)
+    return folder
+
+
+def test_the_first_page_shows_the_objectives(sources: Path) -> None:
+    first = (sources / "index.md").read_text(encoding="utf-8")
+    for name in (COURSE, *(row["notebook"] for row in read_notebooks())):
+        assert all(objective in first for objective in objectives(name))
+
+
+def test_each_slide_has_one_place_on_the_site_and_each_exercise_a_solution(sources: Path) -> None:
+    pages = {path.name: read(path) for path in sorted(sources.glob("*.ipynb"))}
     assert sorted(["00_index.ipynb", *pages]) == NAMES
     prose = {
         name: "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")

@@ -21,6 +21,15 @@ def test_every_slide_has_a_notebook_of_the_table() -> None:
     assert known == sorted(known)
 
 
+def test_the_course_and_every_notebook_have_objectives_and_the_index_shows_them() -> None:
+    known = [talk.COURSE, *(row["notebook"] for row in talk.read_notebooks())]
+    shown = "\n".join(cell.source for cell in read(INDEX).cells)
+    for name in known:
+        found = talk.objectives(name)
+        assert found and all(objective in shown for objective in found), name
+    assert {row["notebook"] for row in talk._rows("objectives.csv")} == set(known)
+
+
 @pytest.mark.parametrize("number", [0, -1, 1000])
 def test_a_slide_that_is_not_there_is_one_sentence(number: int) -> None:
     last = talk.last_slide()
