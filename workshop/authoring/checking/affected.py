@@ -58,6 +58,15 @@ OF_FILES = {
         "workshop/tests/authoring/test_environment.py",
         "workshop/tests/ground/test_talk.py",
     ),
+    "workshop/authoring/editions/book/stand_ins.md": (
+        "workshop/tests/authoring/test_entry.py",
+        "workshop/tests/ground/test_talk.py",
+    ),
+    "workshop/authoring/editions/book/working.md": (
+        "workshop/tests/authoring/test_entry.py",
+        "workshop/tests/authoring/test_environment.py",
+        "workshop/tests/lab/test_surroundings.py",
+    ),
     "dags/gcp_spy.py": ("workshop/tests/slides/test_dag_file.py",),
     "dags/gcp_spy_today.py": (
         "notebooks/12_gcp_spy_today.ipynb",

@@ -1,5 +1,7 @@
 """`make dags`: the files that are made from the notebooks and the tables of the talk."""
 
+import base64
+import re
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -25,7 +27,14 @@ DAG_FILE = ROOT / "dags" / FILE_NAME
 README = ROOT / "README.md"
 INDEX = NOTEBOOKS / "00_index.ipynb"
 INDEX_TEMPLATE = Path(__file__).with_name("index.md")
-# What stands in the README before and behind a text that is made.
+BOOK = ROOT / "workshop" / "authoring" / "editions" / "book"
+STAND_INS = BOOK / "stand_ins.md"
+PICTURE = BOOK / "gcp_spy.svg"  # the README shows it
+PICTURED = "06_the_whole_dag"
+DRAWN = re.compile(
+    r'alt="Graph of the DAG gcp_spy \[success\].*?data:image/svg\+xml;base64,([^"]+)'
+)
+# What stands in a document before and behind a text that is made.
 NOTEBOOKS_MARKS = ("<!-- notebooks: made by `make record` -->\n", "\n<!-- end of notebooks -->")
 WORLDS_MARKS = ("<!-- worlds: made by `make record` -->", "<!-- end of worlds -->")
 
@@ -35,15 +44,27 @@ def dag_file(steps: list[Step]) -> str:
     return assemble({step.part: step.source for step in steps}).text
 
 
-def readme() -> str:
-    """Return the README with its table of notebooks, and its list of worlds, made anew."""
-    text = README.read_text(encoding="utf-8")
-    made = {NOTEBOOKS_MARKS: notebooks_table("[{0}](notebooks/{0}.ipynb)"), WORLDS_MARKS: worlds()}
-    for marks, new in made.items():
-        before, begin, rest = text.partition(marks[0])
+def documents() -> dict[Path, str]:
+    """Return each document that holds a text that is made, with that text made anew."""
+    made = {
+        README: (NOTEBOOKS_MARKS, notebooks_table("[{0}](notebooks/{0}.ipynb)")),
+        STAND_INS: (WORLDS_MARKS, worlds()),
+    }
+    texts = {}
+    for path, (marks, new) in made.items():
+        before, begin, rest = path.read_text(encoding="utf-8").partition(marks[0])
         _, end, after = rest.partition(marks[1])
-        text = before + begin + new + end + after
-    return text
+        texts[path] = before + begin + new + end + after
+    return texts
+
+
+def picture() -> str:
+    """Return the graph of the whole DAG after a run, as its notebook shows it, as SVG."""
+    cells = read(NOTEBOOKS / f"{PICTURED}.ipynb").cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    shown = (str(output.get("data", {}).get("text/html", "")) for output in outputs)
+    drawn = next(found for html in shown if (found := DRAWN.search(html)))
+    return base64.b64decode(drawn[1]).decode()
 
 
 def worlds() -> str:
@@ -78,9 +99,9 @@ def index() -> Any:
 
 
 def write_generated() -> None:
-    """Write dags/gcp_spy.py, the README's table and the index; print the files that changed."""
-    notebook = nbformat.writes(index()) + "\n"
-    for path, text in ((DAG_FILE, dag_file(read_steps())), (README, readme()), (INDEX, notebook)):
+    """Write dags/gcp_spy.py, the index, and what is made in documents; print what changed."""
+    texts = {DAG_FILE: dag_file(read_steps()), INDEX: nbformat.writes(index()) + "\n"}
+    for path, text in (texts | documents() | {PICTURE: picture()}).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")

@@ -169,7 +169,7 @@ def test_new_moved_and_unnamed_files(clone: Path, tmp_path: Path) -> None:
     git(clone, "mv", str(measuring / "race.py"), str(measuring / "contest.py"))
     new = clone / "workshop" / "tests" / "authoring" / "test_contest ż.py"
     new.write_text("import workshop.authoring.measuring.contest\n", encoding="utf-8")
-    unnamed = "LICENSE".lower()
+    unnamed = "UNHEARD-OF".lower()
     (clone / unnamed).write_text("", encoding="utf-8")
     done = workshop(clone, tmp_path, "check-changed")
     changed = done.stdout.partition("\n")[0]

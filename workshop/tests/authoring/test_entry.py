@@ -36,9 +36,11 @@ from workshop.tests import plugin
 from workshop.tests.authoring.test_commands import COMMANDS
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+BOOK = ROOT / "workshop" / "authoring" / "editions" / "book"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
+DOCUMENTS = [
+    path for folder in (ROOT, ROOT / ".github", BOOK) for path in sorted(folder.glob("*.md"))
+]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 # Texts that no rule may take out of the comparison.
 SAMPLES = (
@@ -461,9 +463,10 @@ def test_a_document_names_what_is_there(path: Path) -> None:
     assert commands <= set(COMMANDS), commands - set(COMMANDS)
 
 
-def test_the_readme_names_every_world() -> None:
+def test_the_page_of_the_stand_ins_names_every_world() -> None:
     worlds = {path.stem for path in (ROOT / "workshop" / "sandbox" / "worlds").glob("*.yaml")}
-    (sentence,) = re.findall(r"in a \*world\*, a YAML file: (.*?)\.", README)
+    text = (BOOK / "stand_ins.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"in a \*world\*, a YAML file: (.*?)\.", text)
     assert set(re.findall(r"`(\w+)`", sentence)) == worlds
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import workshop
+from workshop.authoring.editions.site import BOOK
 from workshop.authoring.upkeep import locks
 from workshop.ground import ROOT
 from workshop.ground.packages import EXECUTORS_LOCK, LOCKS
@@ -69,10 +70,10 @@ def test_make_help_lists_every_target() -> None:
     phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
     assert phony and set(phony[1].replace("\\\n", " ").split()) == set(targets)
     used = set(re.findall(r"\$\(WORKSHOP\) ([a-z-]+)", makefile)) | {"prepare"}
-    for_a_working_copy = {"start", "catch-up", "reset"}  # these take words; the README shows them
+    for_a_working_copy = {"start", "catch-up", "reset"}  # these take words; a page shows them
     assert used | for_a_working_copy == set(COMMANDS)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f".venv/bin/workshop {name} " in readme for name in for_a_working_copy)
+    page = (BOOK / "working.md").read_text(encoding="utf-8")
+    assert all(f".venv/bin/workshop {name} " in page for name in for_a_working_copy)
 
 
 def test_ci_calls_what_the_readme_says() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workshop.authoring.checking.generated import INDEX, README, index, readme
+from workshop.authoring.checking.generated import INDEX, PICTURE, documents, index, picture
 from workshop.authoring.checking.headless import read
 from workshop.ground import Problem, talk
 from workshop.ground.cells import read_steps
@@ -42,8 +42,10 @@ def test_every_part_of_the_file_is_written() -> None:
     assert {step.part for step in read_steps()} == set(PARTS)
 
 
-def test_the_readme_has_the_table() -> None:
-    assert README.read_text(encoding="utf-8") == readme(), "run make dags"
+def test_what_is_made_in_documents_is_there_and_so_is_the_picture() -> None:
+    for path, text in documents().items():
+        assert path.read_text(encoding="utf-8") == text, "run make dags"
+    assert PICTURE.read_text(encoding="utf-8") == picture(), "run make dags"
 
 
 def test_the_index_is_generated() -> None:
