@@ -73,16 +73,18 @@ def lab(copy: Copy = WORK) -> None:
 def present(slide: Slide, copy: Copy = WORK) -> None:
     """Open JupyterLab for a stage, with notes.
 
-    It shows one notebook in large type, from a slide on. The notes are an HTML page.
+    It shows one notebook in large type, from a slide on; what the slide needs has run. The notes
+    are an HTML page.
     """
+    from workshop.authoring.editions import stage
     from workshop.authoring.editions.notes import write_notes
-    from workshop.authoring.editions.room import stage_notebook
     from workshop.authoring.upkeep.jupyterlab import open_jupyterlab
 
-    page = stage_notebook(slide, copy)
+    page = stage.stage_notebook(slide, copy)
     print(f"Your notes, slide by slide: {write_notes()}#slide-{slide}")
     print("When a live cell fails, put stored() into the next one.")
-    open_jupyterlab(page.parent, f"doc/tree/{page.name}", large=True)
+    os.environ[stage.PAGE] = page.name
+    open_jupyterlab(page.parent, f"doc/tree/{page.name}", stage=stage.__name__)
 
 
 @APP.command()

@@ -15,6 +15,9 @@ from workshop.ground.learner import PROGRESS, is_copy
 from workshop.ground.talk import slide_of
 from workshop.sandbox import WORLDS
 
+# What stands above a slide's heading in the same cell, as a box.
+OF_THE_SLIDE_BEFORE = re.compile(rf"\A.*?(?={HEADING.pattern})", re.MULTILINE | re.DOTALL)
+
 
 def make(folder: Path) -> Path:
     """Copy into a folder what is not there yet, and return the folder.
@@ -87,7 +90,7 @@ def catch_up(slide: int, folder: Path) -> Path:
 
     row = slide_of(slide)
     notebook = nbformat.read(NOTEBOOKS / f"{row.notebook}.ipynb", as_version=4)
-    headings = [_slides_headed(cell) for cell in notebook.cells]
+    headings = [slides_headed(cell) for cell in notebook.cells]
     first = next(number for number, slides in enumerate(headings) if slide in slides)
     begun = next(number for number, slides in enumerate(headings) if slides)
     imports, files = [], []
@@ -105,6 +108,8 @@ def catch_up(slide: int, folder: Path) -> Path:
         *([nbformat.v4.new_code_cell("\n".join(words))] if words else []),
         *files,
     ]
+    heading = notebook.cells[first]
+    heading.source = OF_THE_SLIDE_BEFORE.sub("", heading.source)
     notebook.cells = notebook.cells[:begun] + bridge + notebook.cells[first:]
     clear_outputs(notebook)
     path = _free(folder / f"{row.notebook}-from-{slide}.ipynb")
@@ -112,7 +117,8 @@ def catch_up(slide: int, folder: Path) -> Path:
     return path
 
 
-def _slides_headed(cell: Any) -> range:
+def slides_headed(cell: Any) -> range:
+    """Return the slides that a cell's heading names; none where it has no such heading."""
     heading = HEADING.search(cell.source) if cell.cell_type == "markdown" else None
     return slides_of(heading) if heading else range(0)
 

@@ -1,4 +1,4 @@
-"""The notebooks for a room: without outputs and solutions, and for the presenter on a stage."""
+"""The notebooks for a room: without outputs and solutions."""
 
 import shutil
 from pathlib import Path
@@ -8,9 +8,8 @@ import nbformat
 from workshop.authoring.checking.headless import read
 from workshop.ground import BUILD, notebooks
 from workshop.ground.cells import is_solution
-from workshop.ground.talk import read_slides, slide_of
 from workshop.sandbox import WORLDS
-from workshop.slides.workcopy import catch_up, clear_outputs
+from workshop.slides.workcopy import clear_outputs
 
 
 def write_blank(folder: Path = BUILD / "blank") -> list[Path]:
@@ -26,14 +25,3 @@ def write_blank(folder: Path = BUILD / "blank") -> list[Path]:
     shutil.copytree(WORLDS, folder / "worlds", dirs_exist_ok=True)
     print(f"{len(made)} notebooks without outputs and solutions: {folder}")
     return made
-
-
-def stage_notebook(slide: int, folder: Path) -> Path:
-    """Return the notebook for a presenter who begins at a slide: the whole one, or its rest.
-
-    Raises:
-        Problem: the talk has no such slide.
-    """
-    name = slide_of(slide).notebook
-    first = next(row.number for row in read_slides() if row.notebook == name)
-    return folder / f"{name}.ipynb" if slide == first else catch_up(slide, folder)

@@ -56,18 +56,21 @@ def airflow_in_a_tab() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def open_jupyterlab(folder: Path, page: str, *, large: bool = False) -> None:
+def open_jupyterlab(folder: Path, page: str, *, stage: str = "") -> None:
     """Become JupyterLab on a working copy: loopback, its own token, one page first.
 
     Args:
         folder: the working copy.
         page: where the browser begins.
-        large: the type is large enough for the last row of a room.
+        stage: for a stage, the extension of the server that makes the page's state ready. The type
+            is then large enough for the last row of a room.
     """
     os.environ.update(own_folders())
-    if large:
+    extensions = {"jupyterlab_jupytext": False}
+    if stage:
         os.environ["JUPYTERLAB_SETTINGS_DIR"] += "-large"
-    _write_settings(Path(os.environ["JUPYTERLAB_SETTINGS_DIR"]), large=large)
+        extensions[stage] = True
+    _write_settings(Path(os.environ["JUPYTERLAB_SETTINGS_DIR"]), large=bool(stage))
     keep_warm(by_default=False)
     begin()  # so that it is warm when the first notebook opens
     words = [
@@ -79,7 +82,7 @@ def open_jupyterlab(folder: Path, page: str, *, large: bool = False) -> None:
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.news_url=None",
         "--LabApp.extension_manager=readonly",
-        "--ServerApp.jpserver_extensions={'jupyterlab_jupytext': False}",
+        f"--ServerApp.jpserver_extensions={extensions}",
         "--ServerApp.log_level=WARN",
         f"--KernelProvisionerFactory.default_provisioner_name={PROVISIONER}",
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from workshop.ground.talk import read_notebooks
 
 SECONDS = 600_000.0  # milliseconds, as Playwright counts; the slowest notebook takes half of it
 expect.set_options(timeout=SECONDS)
+ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)(/\S*)\?token=(\w+)")  # as JupyterLab prints it
 WEEKLY = pytest.mark.weekly
 # Every check opens one that brings pictures of each kind.
 DAILY = ("07_complex_dags",)
@@ -48,15 +50,19 @@ def folder(tmp_path_factory: Any) -> Path:
     return Path(tmp_path_factory.mktemp("browser")) / "my notebooks"
 
 
-@pytest.fixture(scope="session")
-def address(folder: Path) -> Iterator[tuple[str, str]]:
-    """Start JupyterLab as `make lab` does, and return its address and its token."""
-    log = SHOTS / "jupyterlab.log"
+@contextmanager
+def jupyterlab(*words: str) -> Iterator[re.Match[str]]:
+    """Start JupyterLab as a command does, and return where it is: address, path and token.
+
+    Args:
+        words: the command, as `workshop` takes it.
+    """
+    log = SHOTS / f"jupyterlab-{words[0]}.log"
     environment = os.environ | {"BROWSER": "true"}
     del environment["WORKSHOP_HEADLESS"]  # somebody looks: bars and progress are shown
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workshop", "lab", "--folder", str(folder)],
+            [sys.executable, "-m", "workshop", *words],
             cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             env=environment,
         )  # fmt: skip
@@ -64,9 +70,11 @@ def address(folder: Path) -> Iterator[tuple[str, str]]:
         found, end = None, time.monotonic() + 600
         while not found and time.monotonic() < end:
             time.sleep(0.2)
-            found = re.search(r"(http://127\.0\.0\.1:\d+)/\S*token=(\w+)", log.read_text("utf-8"))
+            found = re.search(
+                r"(http://127\.0\.0\.1:\d+)(/\S*)\?token=(\w+)", log.read_text("utf-8")
+            )
         assert found, log.read_text("utf-8")
-        yield found[1], found[2]
+        yield found
     finally:
         process.terminate()  # it ends its kernels first
         try:
@@ -74,6 +82,13 @@ def address(folder: Path) -> Iterator[tuple[str, str]]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
+
+
+@pytest.fixture(scope="session")
+def address(folder: Path) -> Iterator[tuple[str, str]]:
+    """Start JupyterLab as `make lab` does, and return its address and its token."""
+    with jupyterlab("lab", "--folder", str(folder)) as found:
+        yield found[1], found[3]
 
 
 @pytest.fixture(scope="session")
@@ -515,9 +530,26 @@ def test_the_site_leads_to_its_repository(tmp_path: Path, monkeypatch: Any) -> N
     assert "mybinder.org" not in glossary
 
 
-def test_the_stage_opens_at_a_slide(chromium: Browser, folder: Path, tmp_path: Path) -> None:
+def test_the_notes_open_at_a_slide(chromium: Browser) -> None:
     page = chromium.new_page(viewport={"width": 1300, "height": 900})
     page.goto(write_notes(SHOTS / "notes.html").as_uri() + "#slide-24")
     expect(page.locator("#slide-24")).to_contain_text("cron expression")
     page.screenshot(path=SHOTS / "notes.png")
+    page.close()
+
+
+def test_the_stage_opens_at_a_slide_whose_state_is_ready(chromium: Browser, tmp_path: Path) -> None:
+    page = chromium.new_page(viewport={"width": 1300, "height": 900})
+    page.set_default_timeout(SECONDS)
+    with jupyterlab("present", "24", "--folder", str(tmp_path / "stage")) as found:
+        page.goto(found[0])
+        expect(page.get_by_role("heading", name="Slide 24 · ")).to_be_in_viewport(timeout=SECONDS)
+        expect(page.get_by_text("3 cells hidden")).to_be_visible()
+        ready = page.locator("#jp-main-statusbar")
+        expect(ready).to_contain_text("Python 3 (ipykernel) | Idle", timeout=SECONDS)
+        page.screenshot(path=SHOTS / "stage.png")
+        cell = page.locator(".jp-CodeCell", has_text="%%slide 24 dag").first
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        expect(cell.locator(".jp-OutputArea")).to_contain_text("gcp_spy.py · ", timeout=SECONDS)
     page.close()

@@ -14,10 +14,11 @@ from workshop.authoring.checking.guard import complaints
 from workshop.authoring.checking.headless import force_sandbox, read
 from workshop.authoring.editions import replays
 from workshop.authoring.editions.notes import write_notes
-from workshop.authoring.editions.room import stage_notebook, write_blank
+from workshop.authoring.editions.room import write_blank
 from workshop.authoring.editions.site import as_page, write_sources
+from workshop.authoring.editions.stage import ABOVE, FOLDED, stage_notebook
 from workshop.ground import NOTEBOOKS, ROOT, Problem
-from workshop.ground.cells import is_solution
+from workshop.ground.cells import HEADING, is_solution, slides_of
 from workshop.ground.talk import COURSE, objectives, read_notebooks, read_slides
 from workshop.slides.workcopy import make
 
@@ -129,9 +130,20 @@ def test_the_plans_cover_all_slides_and_add_up(tmp_path: Path) -> None:
     assert f"{long:g} minutes and {short:g} minutes" in page
 
 
-def test_the_stage_opens_at_a_slide(tmp_path: Path) -> None:
-    copy = make(tmp_path / "copy")
-    assert stage_notebook(16, copy).name == "03_list_instances.ipynb"
-    assert stage_notebook(36, copy).name == "04_slack-from-36.ipynb"
+@pytest.mark.parametrize("slide", [1, 16, 24, 31, 50])
+def test_the_stage_opens_at_a_slide_below_one_folded_heading(slide: int, tmp_path: Path) -> None:
+    notebook = read(stage_notebook(slide, make(tmp_path / "copy")))
+    nbformat.validate(notebook)
+    folded, *rest = notebook.cells
+    assert folded.source.startswith(f"###### Before slide {slide}: ") and folded.metadata[FOLDED]
+    above = [cell for cell in rest if cell.metadata.get(ABOVE)]
+    assert [cell.cell_type for cell in above] == ["code"] * len(above)
+    assert "start(world)" in "".join(cell.source for cell in above[:2])
+    heading = HEADING.match(rest[len(above)].source)
+    assert heading and slide in slides_of(heading)
+    assert not any(cell.metadata.get(ABOVE) for cell in rest[len(above) :])
+
+
+def test_the_stage_has_no_slide_beyond_the_last(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="There is no slide 99"):
-        stage_notebook(99, copy)
+        stage_notebook(99, tmp_path)

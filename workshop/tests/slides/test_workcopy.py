@@ -155,7 +155,7 @@ def test_a_caught_up_notebook_begins_as_its_lesson_and_goes_on_at_the_slide(
     begun = headed[0][0]
     assert sources[1][: begun + 1] == [*sources[0][:begun], bridge]
     first = headed[1][0]
-    assert slide in workcopy._slides_headed(made.cells[first])
+    assert slide in workcopy.slides_headed(made.cells[first])
     assert sources[1][first:] == sources[0][sources[0].index(sources[1][first]) :]
     assert not any(cell.source.startswith("## ") for cell in made.cells[begun:first])
 
