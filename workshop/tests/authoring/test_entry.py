@@ -71,7 +71,7 @@ def k(x: int) -> int:
         return 2
     return 1
 """
-TIMED = ["name", "slide", "seconds", "silence"]  # what the rehearsal knows of a cell
+TIMED = ["name", "part", "seconds", "silence"]  # what the rehearsal knows of a cell
 # A program that says which tests a run would have, and of each whether it waits a week, and which
 # switches nbval saw in it.
 COLLECT = """
@@ -353,28 +353,55 @@ def test_the_demo_ends_with_a_page_that_shows_message_and_mail(
     assert "Cloud SQL" in page and "ops@example.com" in page
 
 
-@pytest.mark.usefixtures("own_environment")
-def test_the_rehearsal_prints_times_beside_the_plan_and_judges_silence(
-    tmp_path: Path, monkeypatch: Any, capsys: Any
-) -> None:
-    cells = [new_markdown_cell("## Slide 3 · Airflow"), new_code_cell("1")]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "01_why_airflow.ipynb")
-    monkeypatch.setattr(rehearsal, "notebooks", lambda: [tmp_path / "01_why_airflow.ipynb"])
+@pytest.fixture
+def rehearsed(tmp_path: Path, monkeypatch: Any) -> Path:
+    """Let the rehearsal find its notebooks in a folder, and return the folder."""
+    monkeypatch.setattr(rehearsal, "notebooks", lambda: sorted(tmp_path.glob("*.ipynb")))
     monkeypatch.setattr(rehearsal, "cut_network", lambda: None)  # it would run pytest anew
-    monkeypatch.setattr(rehearsal, "LONGEST_SILENCE", 1e9)
     monkeypatch.setattr(rehearsal, "BUILD", tmp_path)
     monkeypatch.setenv("WORKSHOP_HEADLESS", "1")  # put back afterwards
-    assert rehearsal.rehearse_talk()
-    said = capsys.readouterr().out
-    assert re.search(r"^01_why_airflow +8 +\d+\.\d$", said, re.MULTILINE)
-    assert re.search(r"^  slide 3 +1\.25 +\d+\.\d$", said, re.MULTILINE)
-    assert "Too long without progress" not in said
-    slow = pd.DataFrame([("01_why_airflow: 1", 3, 9.0, 2.5)], columns=TIMED)
-    monkeypatch.setattr(rehearsal, "time_cells", lambda path: slow)
-    monkeypatch.setattr(rehearsal, "LONGEST_SILENCE", 2.0)
-    monkeypatch.setenv("WORKSHOP_HEADLESS", "1")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_the_rehearsal_goes_on_after_a_notebook_that_fails(
+    rehearsed: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setattr(rehearsal, "LONGEST_SILENCE", 1e9)
+    for name, slide, code in (
+        ("01_why_airflow", "3 · Airflow", "1"),
+        ("02_concepts", "9 · Core concepts", "{}['no such key']"),
+        ("03_list_instances", "18 · Burning money", "2"),
+    ):
+        cells = [
+            new_code_cell("0"), new_markdown_cell(f"## Slide {slide}"), new_code_cell(code),
+            new_markdown_cell("## What you have now\n\n### Exercise · One"), new_code_cell("3"),
+        ]  # fmt: skip
+        nbformat.write(new_notebook(cells=cells), rehearsed / f"{name}.ipynb")
     assert not rehearsal.rehearse_talk()
-    assert "Too long without progress: 01_why_airflow: 1, 2.5 s" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    for name, number, minutes in (("01_why_airflow", 3, 8), ("03_list_instances", 18, 11)):
+        rows = said.partition(f"\n{name} ")[2]
+        row = rf"^ +{minutes} +\d+\.\d\n  start-up +\d+\.\d\n  slide {number} +[\d.]+ +\d+\.\d\n"
+        assert re.match(rf"{row}  exercises +\d+\.\d\n", rows), rows
+    assert re.search(r"^  slide 3 +1\.25 +\d+\.\d$", said, re.MULTILINE)
+    failure = "02_concepts: {}['no such key']: KeyError: 'no such key'"
+    assert f"\n  failed: {failure}\n" in said
+    assert f"Failed, and the rest of its notebook did not run: {failure}\n" in said
+    assert "Too long without progress" not in said
+
+
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize(("silence", "failure"), [(0.5, ""), (2.5, ""), (0.5, "it died")])
+def test_the_rehearsal_judges_silence_and_failures(
+    silence: float, failure: str, rehearsed: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    (rehearsed / "01_why_airflow.ipynb").touch()
+    timed = pd.DataFrame([("01_why_airflow: 1", "slide 3", 9.0, silence)], columns=TIMED)
+    monkeypatch.setattr(rehearsal, "time_cells", lambda path: (timed, failure))
+    assert rehearsal.rehearse_talk() == (silence < 2 and not failure)
+    said = capsys.readouterr().out
+    assert ("Too long without progress: 01_why_airflow: 1, 2.5 s" in said) == (silence > 2)
 
 
 @pytest.mark.parametrize("fails", ["", "check", "check-executors", "check-browser"])
