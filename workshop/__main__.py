@@ -331,7 +331,7 @@ def mutants() -> None:
 @APP.command()
 def mutations() -> None:
     """Put small faults into gcp_spy_today: do its own tests see them?"""
-    from workshop.authoring.checking.mutations import run_mutations
+    from workshop.authoring.measuring.mutations import run_mutations
 
     sys.exit(run_mutations())
 

@@ -5,12 +5,49 @@ from collections.abc import Generator, Iterable
 from typing import Any
 
 import pytest
+from nbval import plugin as nbval
+from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
+
+from workshop.authoring.checking.headless import SECONDS_A_CELL
 
 CELL = re.compile(r"(?:.*/)?(\w+)\.ipynb::Cell (\d+)$")
 DIFFERS, OUT_OF_TIME = "Cell outputs differ", "Timeout of "  # nbval's words
 NOT_RUN = "the cells after it were not run"
 STOPPED = pytest.StashKey[str]()  # of a notebook: its cell that raised or ran out of time
+
+
+class PatientKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
+    """nbval's, which waits ten seconds for a new kernel's first answer: a busy one takes longer."""
+
+    is_new = False
+
+    def _ensure_iopub_up(self) -> None:
+        self.is_new = True
+        super()._ensure_iopub_up()
+        self.is_new = False
+
+    def get_message(self, stream: str, timeout: float | None = None) -> Any:
+        """Return a kernel's next message; raise queue.Empty where none comes in time.
+
+        Args:
+            stream: `shell`, on which a kernel answers, or `iopub`.
+            timeout: in seconds; a new kernel has longer for its answer.
+        """
+        is_first = self.is_new and stream == "shell"
+        return super().get_message(stream, SECONDS_A_CELL if is_first else timeout)
+
+
+def pytest_configure() -> None:
+    """Let nbval start patient kernels: it has an option for some of its limits alone."""
+    nbval.RunningKernel = PatientKernel
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Let a cell's output come as late as its answer; nbval gives it five seconds."""
+    for item in items:
+        if isinstance(item, IPyNbCell):
+            item.output_timeout = SECONDS_A_CELL
 
 
 @pytest.hookimpl(tryfirst=True)

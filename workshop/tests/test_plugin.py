@@ -4,8 +4,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from nbval import plugin as nbval_plugin
+from nbval.kernel import RunningKernel
+
+from workshop.authoring.checking.headless import SECONDS_A_CELL
 from workshop.ground import ROOT
-from workshop.tests import plugin
+from workshop.tests import outcome, plugin
 
 WORLDS = "workshop/tests/authoring/test_worlds.py"
 
@@ -40,6 +44,24 @@ def test_the_cells_of_a_notebook_share_a_worker_and_each_other_world_has_its_own
     cells = {plugin.scope(f"notebooks/04_slack.ipynb::Cell {n}") for n in range(3)}
     assert cells == {"notebooks/04_slack.ipynb"}
     assert len({plugin.scope(f"{WORLDS}::test_a[{world}]") for world in ("quiet", "busy")}) == 2
+
+
+def test_a_new_kernel_has_long_for_its_first_answer(monkeypatch: Any) -> None:
+    waited: list[Any] = []
+
+    def answer(timeout: Any) -> dict[str, Any]:
+        waited.append(timeout)
+        return {}
+
+    patient = outcome.PatientKernel.__new__(outcome.PatientKernel)
+    patient.kc = SimpleNamespace(get_shell_msg=answer)
+    monkeypatch.setattr(
+        RunningKernel, "_ensure_iopub_up", lambda self: self.get_message("shell", timeout=10)
+    )
+    patient._ensure_iopub_up()
+    patient.get_message("shell", timeout=30)
+    assert waited == [SECONDS_A_CELL, 30], "then the limit of a cell is what was asked for"
+    assert nbval_plugin.RunningKernel is outcome.PatientKernel
 
 
 def test_what_a_run_took_is_written_by_scope(tmp_path: Path, monkeypatch: Any) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from workshop.authoring.checking import mutations
+from workshop.authoring.measuring import mutations
 from workshop.ground import Problem
 
 SOURCE = mutations.DAG_FILE.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("fault", mutations.mutations(), ids=lambda fault: fault["what"])
+@pytest.mark.parametrize("fault", mutations.faults(), ids=lambda fault: fault["what"])
 def test_a_fault_fits_the_file_and_changes_it(fault: dict[str, str]) -> None:
     faulty = mutations.mutated(SOURCE, fault)
     assert ast.dump(ast.parse(faulty)) != ast.dump(ast.parse(SOURCE))
@@ -23,7 +23,7 @@ def test_the_table_is_of_today_and_each_fault_is_seen() -> None:
     assert mutations.is_of_today(), "gcp_spy_today or its tests changed: make mutations"
     rows = mutations.TABLE.read_text(encoding="utf-8").splitlines()[1:]
     seen = {row["fault"]: row["first red test"] for row in csv.DictReader(rows)}
-    assert list(seen) == [fault["what"] for fault in mutations.mutations()]
+    assert list(seen) == [fault["what"] for fault in mutations.faults()]
     assert len(seen) >= 40
     tests = mutations.TEST_FILE.read_text(encoding="utf-8")
     for fault, test in seen.items():
@@ -38,7 +38,7 @@ def test_a_fault_that_does_not_fit_is_a_sentence() -> None:
 def test_a_fault_that_no_test_sees_is_red_and_named(
     tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
-    unseen, *seen = mutations.mutations()
+    unseen, *seen = mutations.faults()
     blind = {SOURCE: "", mutations.mutated(SOURCE, unseen): ""}
     monkeypatch.setattr(mutations, "TABLE", tmp_path / "mutations.csv")
     monkeypatch.setattr(mutations, "first_red", lambda source: blind.get(source, "test_x"))

@@ -106,6 +106,11 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = [
         ("failed", "send_mail", "true + a notice", "true; none to 1 of 2"),
     ),
     (
+        {"sql": "hanging"},
+        ("success", "none", "true", "true"),
+        ("failed", "list_instances[sql] after 3 tries", *[f"{UNREAD} Cloud SQL"] * 2),
+    ),
+    (
         {"sql": "killed"},
         ("success", "none", "1 false name, 3 instances left out", "3 instances left out"),
         ("failed", "list_instances[sql] after 3 tries", *[f"{UNREAD} Cloud SQL"] * 2),
@@ -170,7 +175,7 @@ def box(lab: Any) -> Iterator[sandbox.Sandbox]:
 
 def run_today(**switches: Any) -> Any:
     sandbox.set_faults(switches)
-    return load("gcp_spy_today").test(run_conf={"gcloud_seconds": 2})
+    return load("gcp_spy_today").test()
 
 
 def test_the_message_names_what_the_talk_s_names(box: sandbox.Sandbox) -> None:

@@ -27,7 +27,7 @@ TABLE = TEST_FILE.with_name("mutations.csv")
 FAILED = re.compile(r"^(?:FAILED|ERROR) .*?::(test\w+)", re.MULTILINE)
 
 
-def mutations() -> list[dict[str, str]]:
+def faults() -> list[dict[str, str]]:
     """Return the faults: `what` it is, the `text` it takes the place of, and the `fault`."""
     found: list[dict[str, str]] = yaml.safe_load(MUTATIONS.read_text(encoding="utf-8"))
     return found
@@ -109,7 +109,7 @@ def run_mutations() -> int:
         Problem: a fault does not fit the file, or the tests are red without one.
     """
     source = DAG_FILE.read_text(encoding="utf-8")
-    faulty = {it["what"]: mutated(source, it) for it in mutations()}
+    faulty = {it["what"]: mutated(source, it) for it in faults()}
     if red := first_red(source):
         raise Problem(f"{red} is red without any fault: correct it first.")
     seen: dict[str, str] = {}
