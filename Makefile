@@ -4,8 +4,8 @@
 # the same modules, and pytest changes the assertions of each test file before it compiles it.
 unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help lab check check-changed check-browser check-executors check-weekly check-examples canary \
-  executors composer-bundle demo rehearse present blank site doctor airflow bundle bench bench-executors bench-upstream \
-  record record-ui dags mutants mutations lock setup clean
+  executors composer-bundle kind demo rehearse present blank site doctor airflow bundle bench bench-executors \
+  bench-upstream record record-ui dags mutants mutations lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -51,6 +51,9 @@ executors: $(READY) ## install what the notebooks 08 to 10 and 13 need beyond se
 
 composer-bundle: $(READY) ## prepare and check what would be uploaded to a managed Airflow
 	@$(WORKSHOP) composer-bundle
+
+kind: $(READY) ## run both spies on your Kubernetes: a kind-*, or CONTEXT=… IMAGE=…
+	@$(WORKSHOP) kind --context "$(CONTEXT)" --image "$(IMAGE)"
 
 demo: $(READY) ## run the gcp_spy notebooks headless, and show what arrived on one HTML page
 	@$(WORKSHOP) demo

@@ -198,6 +198,17 @@ def composer_bundle() -> None:
 
 
 @APP.command()
+def kind(
+    context: Annotated[str, typer.Option(help="By default the current one, if a kind-*.")] = "",
+    image: Annotated[str, typer.Option(help="A repository that the cluster reads.")] = "",
+) -> None:
+    """Run both spies on a Kubernetes of yours."""
+    from workshop.authoring.upkeep.kind import run_kind
+
+    run_kind(context, image)
+
+
+@APP.command()
 def demo() -> None:
     """Run the gcp_spy notebooks, and make a page of it."""
     from workshop.authoring.editions.demo import run_demo

@@ -261,7 +261,9 @@ class Cluster(Components):
             self.pods = PodServer(folder, self._named(*IMAGE), slots=4, data=data)
             self.environment |= {
                 "AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE": str(self.pods.kubeconfig),
-                "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(HERE / "pod_template.yaml"),
+                "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(
+                    HERE / "kubernetes" / "baked-in.yaml"
+                ),
             }
 
     def _named(self, *beginnings: str) -> dict[str, str]:

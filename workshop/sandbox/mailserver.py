@@ -69,16 +69,21 @@ class Mail:
 
 
 class MailServer:
-    """An SMTP server that keeps what it gets; down means that nobody listens."""
+    """An SMTP server that keeps what it gets; down means that nobody listens.
 
-    def __init__(self) -> None:
+    Args:
+        host: the address to listen on.
+        port: by default a free one.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.mails: list[Mail] = []
         self.fault: str | None = None  # one of MAIL_FAULTS
         logging.getLogger("mail.log").setLevel(logging.WARNING)  # else it talks into tasks' logs
         loop = asyncio.new_event_loop()
         # A thread of our own: aiosmtpd's controllers want one that keeps the kernel from ending.
         threading.Thread(target=loop.run_forever, daemon=True).start()
-        served = loop.create_server(lambda: SMTP(self), "127.0.0.1", 0)
+        served = loop.create_server(lambda: SMTP(self), host, port)
         server = asyncio.run_coroutine_threadsafe(served, loop).result(timeout=600)
         self._port: int = server.sockets[0].getsockname()[1]
 

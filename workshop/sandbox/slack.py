@@ -60,14 +60,21 @@ class SlackMessage:
 
 
 class Slack:
-    """An HTTP endpoint that accepts and refuses what Slack's incoming webhooks do."""
+    """An HTTP endpoint that accepts and refuses what Slack's incoming webhooks do.
 
-    def __init__(self) -> None:
+    Args:
+        host: the address to listen on.
+        port: by default a free one.
+        secret: the last part of the webhook's path; by default a new one.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, secret: str = "") -> None:
         self.messages: list[SlackMessage] = []
         self.fault: int | str | None = None
         self._since = 0.0  # when it failed first, of time.monotonic()
-        self._secret = secrets.token_hex(12)
-        self._listen(0)
+        self._secret = secret or secrets.token_hex(12)
+        self._host = host
+        self._listen(port)
 
     @property
     def webhook(self) -> str:
@@ -114,7 +121,7 @@ class Slack:
             self._listen(self._server.server_port)
 
     def _listen(self, port: int) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, self))
+        self._server = ThreadingHTTPServer((self._host, port), partial(_Handler, self))
         serve = partial(self._server.serve_forever, poll_interval=0.05)
         threading.Thread(target=serve, daemon=True).start()
 

@@ -69,7 +69,9 @@ OF_FILES = {
     ),
     "dags/gcp_spy.py": ("workshop/tests/slides/test_dag_file.py",),
     "dags/gcp_spy_today.py": (
+        "notebooks/11_composer.ipynb",
         "notebooks/12_gcp_spy_today.ipynb",
+        "workshop/tests/authoring/test_composer.py",
         "workshop/tests/cluster/test_trials.py",
         "workshop/tests/test_gcp_spy_today.py",
         "workshop/tests/test_odd_answers_of_gcloud.py",
@@ -79,6 +81,7 @@ OF_FILES = {
 ELSEWHERE = {
     "workshop.tests.authoring.in_the_browser": "make check-browser",
     "workshop.tests.cluster.executors": "make check-executors",
+    "workshop.tests.cluster.executors_chart": "make check-executors",
     "workshop.tests.cluster.executors_pods": "make check-executors",
 }
 MOST_NOTEBOOKS = 2  # that run though only what they import changed: one for each core

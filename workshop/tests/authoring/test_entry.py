@@ -296,7 +296,10 @@ def test_a_command_ends_as_what_it_ran(
     [
         (
             runs.check_executors,
-            ["executors.py", "executors_pods.py", *(f"{n}.ipynb" for n in talk.with_clusters())],
+            [
+                *(f"executors{of}.py" for of in ("", "_chart", "_pods")),
+                *(f"{n}.ipynb" for n in talk.with_clusters()),
+            ],
         ),
         (runs.check_weekly, ["tests", "notebooks"]),
         (runs.check_examples, ["test_examples.py"]),

@@ -108,12 +108,14 @@ def test_the_other_ways_in_set_up_the_same() -> None:
 
 def test_the_image_and_the_chart_have_the_versions_of_the_lock() -> None:
     folder = ROOT / "workshop" / "cluster" / "kubernetes"
-    recipe = (folder / "Dockerfile").read_text(encoding="utf-8")
+    recipe, sandbox = (
+        (folder / name).read_text(encoding="utf-8") for name in ("Dockerfile", "sandbox.Dockerfile")
+    )
     pinned = PINNED | dict(
         re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", EXECUTORS_LOCK.read_text("utf-8"), re.M)
     )
-    found = re.findall(r"([a-z0-9-]+)==([\w.]+)", recipe)
-    assert len(found) >= 4
+    found = re.findall(r"([a-z0-9-]+)==([\w.]+)", recipe + sandbox)
+    assert len(found) >= 12
     assert dict(found) == {name: pinned[name] for name, _ in found}
     assert f"FROM apache/airflow:{pinned['apache-airflow']}\n" in recipe
     values = yaml.safe_load((folder / "values.yaml").read_text(encoding="utf-8"))

@@ -25,10 +25,11 @@ from redis.retry import Retry
 
 from workshop import sandbox
 from workshop.authoring.measuring.race import Peak
-from workshop.cluster import Cluster, databases, keeper
+from workshop.cluster import Cluster, cluster, databases, keeper
 from workshop.cluster.keeper import alive
 from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
+from workshop.tests.cluster.chart import used
 
 SECONDS = 600
 TOKEN = r"eyJ[\w-]+\.[\w-]+\.[\w-]+"  # a JSON Web Token, as a task has one
@@ -173,7 +174,13 @@ def test_the_race_keeps_the_peak() -> None:
 @pytest.mark.parametrize(
     "executor", [pytest.param("celery", marks=pytest.mark.weekly), "kubernetes"]
 )
-def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str) -> None:
+def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str, monkeypatch: Any) -> None:
+    # A pod needs no more of Airflow's settings than the chart's values give it on a real cluster;
+    # there the image has the DAG files where Airflow looks for them by itself.
+    (config_map,) = used()["values.yaml"]["extraConfigMaps"].values()
+    given = tuple(re.findall(r"^AIRFLOW\w+", config_map["data"], re.MULTILINE))
+    assert "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" in given
+    monkeypatch.setattr(cluster, "CONFIG", (*given, "AIRFLOW__CORE__DAGS_FOLDER"))
     sandbox.enter("talk")
     dagcell.load("gcp_spy_today")
     dagcell.write("own", OWN, {})

