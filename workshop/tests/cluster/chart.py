@@ -24,7 +24,7 @@ HEAD = """\
 
 def used() -> dict[str, Any]:
     """Return the values of each file of ours, by the file's name."""
-    files = [FOLDER / "values.yaml", FOLDER / "kind.yaml"]
+    files = [FOLDER / f"{name}.yaml" for name in ("celery", "kind", "values")]
     return {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
 
 

@@ -4,7 +4,10 @@ Helm comes from the wheel that holds kubectl. The chart is on no package index: 
 a copy of it, a .tgz file.
 """
 
+import inspect
+import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from string import Template
@@ -113,3 +116,21 @@ def test_make_kind_has_a_database_and_keeps_the_pods(chart: Path, helm: Any) -> 
     config = by_name["ConfigMap", "airflow-config"]["data"]["airflow.cfg"].splitlines()
     assert {"remote_logging = False", "delete_worker_pods = False"} <= set(config)
     assert {it["metadata"].get("namespace", NAMESPACE) for it in made} == {NAMESPACE}
+
+
+def test_celery_gets_the_dag_files_from_a_repository(chart: Path, helm: Any) -> None:
+    from airflow.providers.git.bundles.git import GitDagBundle  # of the executors' packages
+
+    rendered = helm("template airflow", chart, "--values", str(FOLDER / "celery.yaml"))
+    made = {(it["kind"], it["metadata"]["name"]): it for it in yaml.safe_load_all(rendered) if it}
+    for it in made.values():
+        kubernetes_validate.validate(it, kubernetes_validate.latest_version(), strict=True)
+    worker = made["StatefulSet", "airflow-worker"]["spec"]
+    assert worker["replicas"] > 1
+    account = worker["template"]["spec"]["serviceAccountName"]
+    assert made["ServiceAccount", account]["metadata"]["annotations"]
+    config = made["ConfigMap", "airflow-config"]["data"]["airflow.cfg"]
+    (line,) = re.findall("dag_bundle_config_list = (.*)", config)
+    (bundle,) = json.loads(line)
+    assert bundle["classpath"] == f"{GitDagBundle.__module__}.{GitDagBundle.__name__}"
+    inspect.signature(GitDagBundle).bind(name=bundle["name"], **bundle["kwargs"])
