@@ -259,6 +259,8 @@ def test_the_pictures_of_the_ui_are_of_this_airflow_and_of_gcp_spy(lab: Any) -> 
         picture = screenshot(name)
         forms = {"text/plain": picture.text, "text/html": picture._repr_html_()}
         assert not list(picture_flaws(forms))
+        forms["text/plain"] = picture.text.replace("success", "failed", 1)
+        assert "lacks 1 of its text" in " ".join(picture_flaws(forms))
     assert said["grid"][1:] == [f"{task}: success, success, success" for task in tasks]
     boxes = [line.split() for line in said["graph"][1 : len(tasks) + 1]]
     assert [(box[0], box[-1]) for box in boxes] == [(task, "success") for task in tasks]
