@@ -68,7 +68,7 @@ def test_help_lists_the_commands_and_describes_their_words() -> None:
 @pytest.mark.parametrize(
     ("words", "nearest"),
     [
-        (["recrod"], "Did you mean 'record'?"),
+        (["recrod"], "Did you mean 'record', 'record-ui'?"),
         (["lab", "--foldr", "work"], "--folder"),
         (["record", "11_compser"], "Did you mean '11_composer'?"),
     ],
