@@ -631,6 +631,9 @@ TABLE = {
                    "    found = BashOperator(task_id='cities', bash_command='echo Hel', "
                    "output_processor=list).output\n    total(length.expand(city=found))"),
              "cities must still be a function"),
+            (towns("total = task(task_id='total')(lambda lengths: 20)\n"
+                   "    total(length.expand(city=cities()))"),
+             "total returned 20 for Lublin, Hel: it does not get all the lengths."),
         ],
     ),
     "how_many": Answers(
