@@ -45,20 +45,20 @@ def execute(notebook: Any, folder: Path) -> None:
     """Run all cells of a notebook in a new kernel, in a folder, and keep their outputs in it.
 
     Raises:
-        Problem: a cell raised, or took over fifteen minutes.
+        Problem: a cell raised, or took over fifteen minutes, or its kernel died.
     """
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     client = NotebookClient(
-        notebook, timeout=SECONDS_A_CELL, kernel_name="python3",
+        notebook, timeout=SECONDS_A_CELL, startup_timeout=SECONDS_A_CELL, kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
     try:
         client.execute()
     except CellExecutionError as error:
         raise Problem(f"A cell raised {error.ename}: {error.evalue}") from error
-    except CellTimeoutError as error:
+    except (CellTimeoutError, DeadKernelError) as error:
         raise Problem(str(error)) from error
 
 

@@ -119,8 +119,9 @@ def time_cells(path: Path) -> tuple[pd.DataFrame, str]:
     begun, failure = time.monotonic(), ""
     try:
         Client(
-            notebook, timeout=headless.SECONDS_A_CELL, kernel_name="python3",
-            resources={"metadata": {"path": str(folder)}}, on_cell_execute=note,
+            notebook, timeout=headless.SECONDS_A_CELL, startup_timeout=headless.SECONDS_A_CELL,
+            kernel_name="python3", resources={"metadata": {"path": str(folder)}},
+            on_cell_execute=note,
         ).execute()  # fmt: skip
     except CellExecutionError as error:
         failure = f"{error.ename}: {error.evalue}"
