@@ -3,9 +3,9 @@
 # Bytecode is kept, whatever the surroundings say: more than a hundred processes of the checks import
 # the same modules, and pytest changes the assertions of each test file before it compiles it.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help lab check check-changed check-browser check-executors check-weekly check-examples canary \
-  executors composer-bundle kind demo rehearse present blank site doctor airflow bundle bench bench-executors \
-  bench-upstream record record-ui dags mutants mutations lock setup clean
+.PHONY: help lab check check-changed check-browser check-executors check-weekly check-examples check-links \
+  canary executors composer-bundle kind demo rehearse present blank site doctor airflow bundle bench \
+  bench-executors bench-upstream record record-ui dags mutants mutations lock setup clean
 
 # The set-up is out of date when the lock changed, or when this folder was moved or copied.
 READY := .venv/ready
@@ -42,6 +42,9 @@ check-weekly: $(READY) ## run what takes too long for each change
 
 check-examples: $(READY) ## run Airflow's example DAGs as files and as cells, and compare
 	@$(WORKSHOP) check-examples
+
+check-links: $(READY) ## open each page outside that a notebook leads to
+	@$(WORKSHOP) check-links
 
 canary: $(READY) ## run what check runs on the newest Airflow, pre-releases too
 	@$(WORKSHOP) canary

@@ -182,6 +182,14 @@ def check_examples() -> None:
 
 
 @APP.command()
+def check_links() -> None:
+    """Open each page outside that a notebook leads to."""
+    from workshop.authoring.checking.links import open_pages
+
+    sys.exit(not open_pages())
+
+
+@APP.command()
 def canary() -> None:
     """Run the checks on the newest Airflow, pre-releases too."""
     from workshop.authoring.upkeep.canary import run_canary

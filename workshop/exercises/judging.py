@@ -24,7 +24,7 @@ import pandas as pd
 import yaml
 
 from workshop.ground import Problem, known
-from workshop.ground.cells import code_cells, is_solution, read_attempts
+from workshop.ground.cells import code_cells, exercise_headings, is_solution, read_attempts
 from workshop.ground.learner import note_solved, solved
 from workshop.lab import TaskLogs, current
 from workshop.sandbox import faults_now, gcloud, visit
@@ -304,13 +304,30 @@ def _same(parts: dict[str, str], stub: dict[str, str]) -> bool:
     }
 
 
+class Exercises(pd.DataFrame):  # type: ignore[misc]  # pandas has no types
+    """A table of exercises whose titles lead to their headings."""
+
+    def _repr_html_(self) -> str:
+        links = list(map(_link, self["notebook"], self["exercise"]))
+        shown = self.map(html.escape).assign(exercise=links)
+        table: str = shown.to_html(escape=False, index=False, border=0, justify="left")
+        return table.replace("<td>", '<td style="text-align:left">')
+
+
+def _link(notebook: str, title: str) -> str:
+    """Return what leads to an exercise's heading: JupyterLab writes its blanks as `-`."""
+    anchor = html.escape(f"{notebook}.ipynb#Exercise-·-{title.replace(' ', '-')}")
+    return f'<a href="{anchor}">{html.escape(title)}</a>'
+
+
 def progress() -> pd.DataFrame:
     """Return the exercises of all notebooks, and which of them are solved in this working copy."""
-    done = solved(Path.cwd())
-    return pd.DataFrame(
-        {"notebook": notebook, "exercise": made.title, "solved": "✓" if name in done else ""}
+    done, headings = solved(Path.cwd()), exercise_headings()
+    return Exercises(
+        {"notebook": notebook, "exercise": headings[name][2],
+         "what it asks": made.title, "solved": "✓" if name in done else ""}
         for notebook, name, made in every()
-    )
+    )  # fmt: skip
 
 
 class Ran:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -19,6 +20,8 @@ OWN_FILE = re.compile(r"%%dag[ \t]+(\w+)[ \t]*\n")
 CELL_MAGIC = re.compile(r"\A%%.*\n?")
 # A cell whose magic takes something else than Python.
 NO_PYTHON = re.compile(r"%%(?!dag\b|slide\b|exercise\b|solution\b|writefile \S+\.py\n)")
+CHECK = re.compile(r'^check\("(\w+)"', re.MULTILINE)
+EXERCISE_HEADING = re.compile(r"^### (Exercise · (.+?)) *$", re.MULTILINE)
 HEADING = re.compile(r"^## Slides? (\d+)(?:–(\d+))? · \S", re.MULTILINE)
 
 
@@ -40,13 +43,34 @@ def code_cells() -> Iterator[tuple[str, int, dict[str, Any]]]:
         Problem: a notebook cannot be read.
     """
     for path in notebooks():
-        try:
-            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        except (OSError, ValueError, KeyError) as error:
-            raise Problem(f"The notebook {path.name} cannot be read: {error}") from None
-        for number, cell in enumerate(cells):
+        for number, cell in enumerate(_cells(path)):
             if cell["cell_type"] == "code":
                 yield path.name, number, cell
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["cells"])
+    except (OSError, ValueError, KeyError) as error:
+        raise Problem(f"The notebook {path.name} cannot be read: {error}") from None
+
+
+def exercise_headings() -> dict[str, re.Match[str]]:
+    """Return of each exercise its heading, as EXERCISE_HEADING finds it in its own notebook.
+
+    Raises:
+        Problem: a notebook cannot be read.
+    """
+    found: dict[str, re.Match[str]] = {}
+    for path in notebooks():
+        heading = None
+        for cell in _cells(path):
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "markdown":
+                heading = EXERCISE_HEADING.search(source) or heading
+            elif heading and (checked := CHECK.search(source)):
+                found.setdefault(checked[1], heading)
+    return found
 
 
 def python_of(source: str) -> str:

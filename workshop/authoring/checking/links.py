@@ -1,18 +1,24 @@
-"""Where a notebook's links lead: to a notebook that is there, its heading, its title, the next."""
+"""Where a notebook's links lead: to a notebook that is there, its heading, the next, a page."""
 
+import csv
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from workshop.authoring.checking.headless import read
 from workshop.ground import NOTEBOOKS
 from workshop.ground.talk import read_notebooks
 
 INDEX = "00_index"
-# Pages outside that a notebook may lead to; whoever adds one has opened it.
-PAGES = Path(__file__).with_name("pages.txt")
+# Pages outside that a notebook may lead to, and where each address is from.
+PAGES = Path(__file__).with_name("pages.csv")
+SECONDS = 60.0  # a page has this long to answer
+NOT_FOR_PROGRAMS = (401, 403, 429)  # a site that wants a person says so
 LINK = re.compile(r"\[([^]]*)\]\(([^)\s]+)[^)]*\)")
 TARGETS = (LINK, re.compile(r"^\[([^]]+)\]:\s*(\S+)", re.MULTILINE),
            re.compile(r"<a\b([^>]*?)\bhref=[\"']?([^\"'\s>]+)"))  # fmt: skip
@@ -35,7 +41,7 @@ def link_flaws(notebook: Any, name: str) -> Iterator[str]:
         file, _, anchor = target.partition("#")
         path = NOTEBOOKS / (file or f"{name}.ipynb")
         if re.match(r"\w+:", target):
-            if target not in PAGES.read_text(encoding="utf-8").split():
+            if target not in read_pages():
                 where = f"a link leads to {target}, which {PAGES.name} does not list"
                 yield f"{where}: name it in words, or open the page and add it"
         elif not path.resolve().is_relative_to(NOTEBOOKS):
@@ -47,6 +53,43 @@ def link_flaws(notebook: Any, name: str) -> Iterator[str]:
         elif TITLE.match(label) and label != (there := _title(path)):
             yield f"a link calls {file} '{label}', its title is '{there}': correct one"
     yield from _next(notebook, name)
+
+
+@cache
+def read_pages() -> dict[str, str]:
+    """Return the source of each page's address: the talk, a file, a package, or the page itself."""
+    with PAGES.open(encoding="utf-8", newline="") as file:
+        return {row["address"]: row["source"] for row in csv.DictReader(file)}
+
+
+def open_pages() -> bool:
+    """Open each page outside, print what is wrong, and return whether each could be opened.
+
+    A site that lets no program in is named, so that a person opens its page.
+    """
+    with ThreadPoolExecutor(8) as pool:
+        answers = dict(zip(read_pages(), pool.map(_ask, read_pages()), strict=True))
+    gone = {page: answer for page, answer in answers.items() if answer}
+    for page, answer in gone.items():
+        if answer in NOT_FOR_PROGRAMS:
+            print(f"Open it yourself, the site lets no program in ({answer}): {page}")
+        else:
+            print(f"{answer}: {page}, from {read_pages()[page]}")
+    broken = [page for page, answer in gone.items() if answer not in NOT_FOR_PROGRAMS]
+    print(f"{len(answers) - len(gone)} of {len(answers)} pages answer.")
+    if broken:
+        print(f"Correct those above in the notebooks and in {PAGES.name}, or name them in words.")
+    return not broken
+
+
+def _ask(page: str) -> int | str:
+    """Return what is wrong with a page's answer: its status, or why there is none; else nothing."""
+    words = {"User-Agent": "gcp_spy workbook, check of links"}
+    try:
+        with requests.get(page, headers=words, timeout=SECONDS, stream=True) as answer:
+            return "" if answer.ok else answer.status_code
+    except requests.RequestException as error:
+        return type(error).__name__
 
 
 def _next(notebook: Any, name: str) -> Iterator[str]:

@@ -70,9 +70,7 @@ def jupyterlab(*words: str) -> Iterator[re.Match[str]]:
         found, end = None, time.monotonic() + 600
         while not found and time.monotonic() < end:
             time.sleep(0.2)
-            found = re.search(
-                r"(http://127\.0\.0\.1:\d+)(/\S*)\?token=(\w+)", log.read_text("utf-8")
-            )
+            found = ADDRESS.search(log.read_text("utf-8"))
         assert found, log.read_text("utf-8")
         yield found
     finally:

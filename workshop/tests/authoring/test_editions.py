@@ -74,7 +74,7 @@ def test_each_slide_has_one_place_on_the_site_and_each_exercise_a_solution(sourc
         assert len(solutions) == text.count("### Exercise · "), name
         assert all(solutions), name
         assert not [solution for solution in solutions if "<details>" in solution]
-        assert "folded. Click" not in text
+        assert "JupyterLab folds them" not in text
     assert not [cell for page in pages.values() for cell in page.cells if is_solution(cell)]
 
 

@@ -327,6 +327,7 @@ def test_the_longer_checks_run_their_files(
     [
         ("rehearse", "editions.rehearsal.rehearse_talk"),
         ("doctor", "upkeep.examination.doctor"),
+        ("check-links", "checking.links.open_pages"),
     ],
 )
 @pytest.mark.parametrize("good", [True, False])

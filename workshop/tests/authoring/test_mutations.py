@@ -308,7 +308,7 @@ MUTATIONS: list[tuple[Callable[[Any], None], str]] = [
     (prose('<a href="99_gone.ipynb">gone</a>'), "leads to 99_gone.ipynb, which is not there"),
     (prose("[gone][1]\n\n[1]: 99_gone.ipynb"), "leads to 99_gone.ipynb, which is not there"),
     (prose("[out](../README.md)"), "../README.md, which a working copy lacks"),
-    (prose("[far](https://example.com/)"), "which pages.txt does not list"),
+    (prose("[far](https://example.com/)"), "which pages.csv does not list"),
     (prose("[here](#Nowhere)"), "leads to the heading #Nowhere, which is not there"),
     (prose("[there](05_email.ipynb#Nowhere)"), "leads to the heading #Nowhere"),
     (prose("[4 · Tell Teams](04_slack.ipynb)"), "its title is '4 · Tell Slack': correct one"),
@@ -379,7 +379,7 @@ def test_a_listed_page_outside_is_fine() -> None:
     notebook.cells[3].source += f" [Dag runs]({page})"
     assert guard.complaints(notebook, NAME) == []
     notebook.cells[3].source = notebook.cells[3].source.replace("stable", "2.11.0")
-    assert "which pages.txt does not list" in "\n".join(guard.complaints(notebook, NAME))
+    assert "which pages.csv does not list" in "\n".join(guard.complaints(notebook, NAME))
 
 
 def test_code_in_prose_has_no_links_and_may_have_numbers() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,15 +11,20 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
+from workshop.authoring.checking.links import anchors
 from workshop.exercises import Verdict, check, every, judging, progress
 from workshop.exercises.judging import Exercise
-from workshop.ground import Problem, notebooks
+from workshop.ground import NOTEBOOKS, Problem, notebooks
+from workshop.ground.cells import CHECK
 from workshop.lab import TaskLogs, current
 from workshop.show import Progress
 from workshop.slides import Builder, Cells, follow, load_ipython_extension
 from workshop.tests.exercises.answers import SOLUTIONS, TABLE
 
-CHECK = re.compile(r'^check\("(\w+)"', re.MULTILINE)
+
+def prose(path: Path) -> str:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 def checked(cells: list[dict[str, Any]]) -> list[str]:
@@ -47,10 +53,32 @@ def test_every_heading_of_an_exercise_has_its_judge_in_the_file_of_its_notebook(
 def test_progress_has_a_row_for_each_exercise(builder: Builder) -> None:
     rows = progress()
     assert list(rows["notebook"]) == [notebook for notebook, _, _ in every()]
-    assert list(rows["exercise"]) == [made.title for _, _, made in every()]
+    assert list(rows["what it asks"]) == [made.title for _, _, made in every()]
     check("how_many", 22)
     assert list(progress()["solved"]).count("✓") == 1
     assert set(progress()["solved"]) == {"", "✓"}
+
+
+def test_progress_has_the_titles_of_the_headings_and_leads_to_them() -> None:
+    headings = [
+        (path.stem, heading)
+        for path in notebooks()
+        for heading in re.findall(r"^#+ Exercise · (.+)$", prose(path), re.MULTILINE)
+    ]
+    rows = progress()
+    assert list(zip(rows["notebook"], rows["exercise"], strict=True)) == headings
+    links = re.findall(r'<a href="(\w+\.ipynb)#([^"]+)">([^<]+)</a>', rows._repr_html_())
+    assert [(file, title) for file, _, title in links] == [
+        (f"{name}.ipynb", heading) for name, heading in headings
+    ]
+    assert all(anchor in anchors(NOTEBOOKS / file) for file, anchor, _ in links)
+
+
+def test_a_title_in_the_table_of_progress_is_escaped() -> None:
+    row = {"notebook": "01_why_airflow", "exercise": "<b>", "what it asks": "<i>", "solved": ""}
+    shown = judging.Exercises([row])._repr_html_()
+    assert "&lt;b&gt;" in shown and "&lt;i&gt;" in shown
+    assert "<b>" not in shown and "<i>" not in shown
 
 
 def test_an_unknown_exercise_names_the_nearest(builder: Builder) -> None:
