@@ -1,6 +1,7 @@
 """`make rehearse`: the whole talk without a browser, timed, beside the minutes of the plan."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -19,7 +20,7 @@ import pandas as pd
 from workshop.authoring.checking import headless
 from workshop.ground import BUILD, notebooks
 from workshop.ground.cells import HEADING, slides_of
-from workshop.ground.talk import read_notebooks, read_slides, with_clusters
+from workshop.ground.talk import read_notebooks, slide_of, with_clusters
 
 START_UP = "start-up"
 LONGEST_SILENCE = 2.0  # seconds that a room waits without anything new on the screen
@@ -53,15 +54,14 @@ def _raise_loopback() -> None:
 def rehearse_talk() -> bool:
     """Run all notebooks, print their times, and return whether the talk went well.
 
-    It goes on after a notebook that fails. It went well when none failed, and no cell kept the
-    room waiting.
+    It goes on after a notebook that fails. It went well when none failed, no slide took longer
+    than the plan's minutes, and no cell kept the room waiting.
     """
     cut_network()
     headless.force_sandbox()
     del os.environ["WORKSHOP_HEADLESS"]  # with the progress bar, as on stage
     plan = {row["notebook"]: row["minutes"] for row in read_notebooks()}
-    minutes = {f"slide {slide.number}": f"{slide.minutes:g}" for slide in read_slides()}
-    frames, failed = [], []
+    frames, failed, late = [], [], []
     print(f"\n{'notebook or slide':32}{'plan, minutes':>14}{'machine, s':>12}")
     for path in notebooks():
         if plan.get(path.stem) == "–":
@@ -75,7 +75,10 @@ def rehearse_talk() -> bool:
         seconds = timed["seconds"].sum()
         print(f"{path.stem:32}{plan.get(path.stem, '–'):>14}{seconds:12.1f}", flush=True)
         for part, seconds in timed.groupby("part", sort=False)["seconds"].sum().items():
-            print(f"{f'  {part}':32}{minutes.get(str(part), ''):>14}{seconds:12.1f}")
+            minutes = planned(str(part))
+            print(f"{f'  {part}':32}{f'{minutes:g}' if minutes else '':>14}{seconds:12.1f}")
+            if minutes and seconds > 60 * minutes:
+                late.append(f"{part} took {seconds:.0f} s of {minutes:g} min")
         if failure:
             failed.append(failure)
             print(f"  failed: {failure}", flush=True)
@@ -87,9 +90,18 @@ def rehearse_talk() -> bool:
     for cell in slow.itertuples():
         print(f"Too long without progress: {cell.name}, {cell.silence:.1f} s")
     print("No cell kept the room waiting." if slow.empty else "Make those cells show progress.")
+    for sentence in late:
+        print(f"Longer than the plan: {sentence}")
     for failure in failed:
         print(f"Failed, and the rest of its notebook did not run: {failure}")
-    return bool(slow.empty) and not failed
+    return bool(slow.empty) and not failed and not late
+
+
+def planned(part: str) -> float:
+    """Return the minutes that the plan of ninety minutes gives to a part; none but a slide's."""
+    numbers = [int(number) for number in re.findall(r"\d+", part)]
+    slides = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
+    return sum(slide_of(slide).minutes for slide in slides)
 
 
 def time_cells(path: Path) -> tuple[pd.DataFrame, str]:
@@ -149,7 +161,8 @@ def _part(cell: Any, part: str) -> str:
     if cell.cell_type != "markdown":
         return part
     if heading := HEADING.search(cell.source):
-        return f"slide {slides_of(heading)[0]}"
+        slides = slides_of(heading)
+        return f"slides {slides[0]}–{slides[-1]}" if len(slides) > 1 else f"slide {slides[0]}"
     if "### Exercise · " in cell.source:
         return "exercises"
     return "after the slides" if cell.source.startswith("## ") else part
