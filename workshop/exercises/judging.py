@@ -310,8 +310,8 @@ class Exercises(pd.DataFrame):  # type: ignore[misc]  # pandas has no types
     def _repr_html_(self) -> str:
         links = list(map(_link, self["notebook"], self["exercise"]))
         shown = self.map(html.escape).assign(exercise=links)
-        table: str = shown.to_html(escape=False, index=False, border=0, justify="left")
-        return table.replace("<td>", '<td style="text-align:left">')
+        table: str = shown.to_html(escape=False, index=False, border=0)
+        return re.sub("<(t[dh])>", r'<\1 style="text-align:left">', table)
 
 
 def _link(notebook: str, title: str) -> str:
