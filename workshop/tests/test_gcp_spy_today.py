@@ -126,6 +126,7 @@ def test_it_starts_at_four_on_the_wall_in_warsaw(spy: Any) -> None:
         ),
         ("spanner", {"name": "c", "nodeCount": None}, ["c", "", ""]),
         ("bigtable", {"name": "projects/p/instances/d"}, ["d", "", ""]),
+        ("bigtable", {"name": "d`e\n\u202ef"}, ["d?e??f", "", ""]),
     ],
 )
 def test_an_instance_has_its_short_name_and_where_it_is(
@@ -151,7 +152,20 @@ def gcloud(spy: Any, tmp_path: Path, monkeypatch: Any) -> Any:
 def test_gcloud_s_status_and_what_it_says(gcloud: Any) -> None:
     assert gcloud("echo '[]'; echo noise >&2; exit 3") == (3, "[]\n", "noise\n")
     assert gcloud('echo "$@"')[1] == "sql instances list\n"
-    assert gcloud("cat")[1] == "", "nobody answers its questions"
+
+
+def test_gcloud_can_ask_nobody(gcloud: Any) -> None:
+    reads, writes = os.pipe()
+    os.write(writes, b"yes")
+    os.close(writes)
+    before = os.dup(0)
+    os.dup2(reads, 0)
+    try:
+        assert gcloud("cat")[1] == ""
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(reads)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +246,17 @@ def test_a_list_that_fails_says_why_and_only_what_may_pass_is_tried_again(
     assert (decision.action == RetryAction.FAIL) == (error is PermissionError)
 
 
+def test_a_list_without_a_word_is_a_problem(spy: Any) -> None:
+    nothing: Any = SimpleNamespace(xcom_pull=lambda **which: None)
+    night = SimpleNamespace(logical_date=None, run_after=datetime(2026, 7, 1, 22, tzinfo=UTC))
+    params = PARAMS | {"project": "spy-test"}
+    made = spy.report.function(ti=nothing, params=params, dag_run=night)
+    assert made["title"] == "Instances in your GCP project spy-test, 2026-07-02"
+    problems = {row["service"]: row["problem"] for row in made["rows"]}
+    said = "its task ended without a word; see its log"
+    assert problems == dict.fromkeys(("Cloud SQL", "Spanner", "BigTable", "Compute Engine"), said)
+
+
 def test_one_malformed_object_hides_no_service(spy: Any, monkeypatch: Any) -> None:
     pushed = Pushed()
     monkeypatch.setattr(spy, "run_gcloud", lambda words, seconds: (0, '[{"name": "a"}, 1]', ""))
@@ -286,12 +311,15 @@ def test_ten_thousand_instances_stay_under_a_megabyte(spy: Any) -> None:
 
 
 def test_a_hanging_gcloud_is_ended_with_what_it_started(gcloud: Any, tmp_path: Path) -> None:
+    begun, lived = tmp_path / "begun", tmp_path / "lived"
     with pytest.raises(TimeoutError, match="no answer in 2 seconds"):
-        gcloud(f"sleep 3600 & echo $! > '{tmp_path}/child'; wait", 2)
-    child = int((tmp_path / "child").read_text())
+        gcloud(f"(sleep 30; : > '{lived}') & echo $! > '{begun}'; wait", 2)
+    child = int(begun.read_text())
     end = time.monotonic() + 600
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
+        time.sleep(0.05)
+    assert not lived.exists()
 
 
 @pytest.mark.parametrize(
