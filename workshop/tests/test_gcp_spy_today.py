@@ -154,6 +154,10 @@ def test_gcloud_s_status_and_what_it_says(gcloud: Any) -> None:
     assert gcloud('echo "$@"')[1] == "sql instances list\n"
 
 
+def test_gcloud_shall_not_call_a_part_of_the_machines_all(gcloud: Any) -> None:
+    assert gcloud('echo "$CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR"')[1] == "false\n"
+
+
 def test_gcloud_can_ask_nobody(gcloud: Any) -> None:
     reads, writes = os.pipe()
     os.write(writes, b"yes")
@@ -664,9 +668,7 @@ def test_a_good_run_names_every_instance_and_what_it_costs(spy: Any, outside: Ou
     ]
 
 
-def test_what_could_not_be_read_is_red_and_said_and_the_rest_is_reported(
-    spy: Any, outside: Outside
-) -> None:
+def test_what_could_not_be_read_is_red_and_said(spy: Any, outside: Outside) -> None:
     denied = "ERROR: (gcloud.compute.instances.list) HTTPError 403: <no>"
     cut_short = "WARNING: The following instances were unreachable: projects/p/instances/x."
     outside.answer("sql", DATABASES[:1])
