@@ -456,6 +456,15 @@ class Cluster(Components):
         """Start a run of a DAG, wait until it has ended, and return it."""
         return self.finish(self.trigger(dag_id))
 
+    def clear(self, run: Run) -> None:
+        """Let all tasks of a run run again, also those that succeeded.
+
+        Raises:
+            Problem: Airflow refuses it.
+        """
+        which = {"dag_run_id": run.run_id, "only_failed": False, "dry_run": False}
+        self.post(f"dags/{run.dag_id}/clearTaskInstances", which)
+
     def until(self, run: Run, task_id: str, state: str, *, tries: int = 1) -> None:
         """Wait until a task of a run is in a state.
 

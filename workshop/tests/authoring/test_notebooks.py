@@ -43,7 +43,9 @@ def test_the_person_of_the_slides_stays_out(path: Path) -> None:
 
 
 def test_what_12_breaks_is_seen_to_break() -> None:
-    """It takes the escaping out of the DAG: recording would store that nothing noticed it."""
+    """It puts faults into the DAG: recording would store that nothing noticed them."""
     cells = read(NOTEBOOKS / "12_gcp_spy_today.ipynb").cells
-    (careless,) = [cell for cell in cells if "run_tests(careless)" in cell.source]
-    assert "failed" in careless.outputs[0].data["text/plain"]
+    faulty = [cell for cell in cells if "dag_file.write_text(source.replace(" in cell.source]
+    assert len(faulty) == 2
+    for cell in faulty:
+        assert "\nFAILED test_gcp_spy_today.py::" in cell.outputs[0].text
