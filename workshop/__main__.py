@@ -349,7 +349,7 @@ def mutants() -> None:
 
 @APP.command()
 def mutations() -> None:
-    """Put small faults into gcp_spy_today: do its own tests see them?"""
+    """Put small faults into gcp_spy_today: do tests see them?"""
     from workshop.authoring.measuring.mutations import run_mutations
 
     sys.exit(run_mutations())
