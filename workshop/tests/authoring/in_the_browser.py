@@ -404,11 +404,15 @@ def test_the_site_is_read_from_its_first_page_to_its_last(visit: Any) -> None:
     page = visit("index.html")
     page.screenshot(path=SHOTS / "site.png")
     following = page.locator("a.right-next")
+    titles = ["Your own copy", "Before a room", "What is real, and what is a stand-in"]
+    titles += ["On real executors"]
     for name in LESSONS:
         title = read(NOTEBOOKS / f"{name}.ipynb").cells[0].source.splitlines()[0]
-        expect(following).to_contain_text(title.removeprefix("# "))
+        titles.append(title.removeprefix("# "))
+    for title in titles:
+        expect(following).to_contain_text(title)
         following.click()
-        expect(page.get_by_role("heading", level=1).last).to_contain_text(title.removeprefix("# "))
+        expect(page.get_by_role("heading", level=1).last).to_contain_text(title)
     following.click()
     following.click()
     expect(page.get_by_role("heading", level=1).last).to_contain_text("Glossary")
