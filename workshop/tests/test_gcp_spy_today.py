@@ -13,13 +13,13 @@ import re
 import smtplib
 import socket
 import stat
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_string
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,15 +43,16 @@ def spy() -> Any:
     return load()
 
 
+@cache
 def load() -> Any:
-    if "gcp_spy_today" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("gcp_spy_today", DAG_FILE)
-        assert spec and spec.loader
-        sys.modules["gcp_spy_today"] = module = importlib.util.module_from_spec(spec)
-        # dag.test() waits before each retry as a scheduler does.
-        with patch.dict(os.environ, AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY="0"):
-            spec.loader.exec_module(module)
-    return sys.modules["gcp_spy_today"]
+    """Load the DAG file, once, and apart from what else this process has loaded from it."""
+    spec = importlib.util.spec_from_file_location("gcp_spy_today", DAG_FILE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # dag.test() waits before each retry as a scheduler does.
+    with patch.dict(os.environ, AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY="0"):
+        spec.loader.exec_module(module)
+    return module
 
 
 # --- the shape of the DAG

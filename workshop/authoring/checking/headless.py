@@ -11,6 +11,11 @@ from workshop.kernels import keep_warm
 from workshop.sandbox import sandbox_environment
 
 SECONDS_A_CELL = 900
+# By these, programs write more, less, wider or in colour; a CI sets some, a reader others.
+APPEARANCE = (
+    "BUILD_NUMBER", "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS",
+    "LINES", "NO_COLOR", "PYTEST_ADDOPTS", "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
 KERNEL_CONFIG = """\
 c = get_config()
 c.IPKernelApp.log_level = 40  # without this every kernel warns that it talks over TCP
@@ -19,8 +24,11 @@ c.InteractiveShellApp.extensions = ["workshop.slides"]
 
 
 def force_sandbox() -> None:
-    """Make this process and its kernels forget all that is real, and write only to `build`."""
-    for name in set(os.environ) - set(sandbox_environment()):
+    """Make this process and its kernels forget all that is real, and write only to `build`.
+
+    What programs write in a cell looks the same on every machine, too.
+    """
+    for name in (set(os.environ) - set(sandbox_environment())) | {*APPEARANCE} & set(os.environ):
         del os.environ[name]
     os.environ.update(own_folders() | {"WORKSHOP_HEADLESS": "1"})
     keep_warm()

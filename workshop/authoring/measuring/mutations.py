@@ -53,9 +53,8 @@ def first_red(source: str) -> str:
     Raises:
         Problem: pytest did not run them.
     """
-    folder = Path(tempfile.mkdtemp(prefix="gcp_spy-mutation-"))
-    try:
-        home = Home(folder)
+    with tempfile.TemporaryDirectory(prefix="gcp_spy-mutation-") as folder:
+        home = Home(Path(folder))
         home.dags.mkdir()
         shutil.copyfile(prepared_database(), home.database)
         file = home.dags / DAG_FILE.name
@@ -67,8 +66,6 @@ def first_red(source: str) -> str:
              "-p", "no:cacheprovider", "-p", "no:xdist", tests],
             env=environment, cwd=folder, capture_output=True, text=True, timeout=3600,
         )  # fmt: skip
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     if done.returncode == 0:
         return ""
     if not (red := FAILED.search(done.stdout)):

@@ -128,18 +128,20 @@ def _store(page: Any, name: str, version: str, lines: list[str], box: Callable[[
         version: of Airflow.
         lines: what the picture shows, in words.
         box: returns which part.
+
+    Raises:
+        Problem: it moved for minutes.
     """
     now = box()
-    while now != (now := _later(page, box)):
-        pass
+    for _ in range(600):
+        page.wait_for_timeout(500)
+        if now == (now := box()):
+            break
+    else:
+        raise Problem(f"The UI's {name} does not stand still: nothing was stored.")
     text = "\n".join([f"gcp_spy's {name} in the UI of Airflow {version}", *lines])
     data = base64.b64encode(page.screenshot(clip=now)).decode()
     path = screenshot_of(name)
     size = {key: now[key] for key in ("width", "height")}
     path.write_text(STORED.format(text=html.escape(text), data=data, **size), encoding="utf-8")
     print(f"{path.name}: {path.stat().st_size // 1024} KiB")
-
-
-def _later(page: Any, box: Callable[[], Box]) -> Box:
-    page.wait_for_timeout(500)
-    return box()

@@ -1,6 +1,8 @@
 """`make record` and `make dags`: what they store, and what they leave as it was."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from workshop.authoring.checking.guard import complaints
 from workshop.authoring.checking.headless import code_of, read
 from workshop.authoring.checking.recording import MEASURED, normalise, record_notebook
 from workshop.ground import NOTEBOOKS
+from workshop.sandbox import sandbox_environment
 
 DRAW = """\
 class Shown:
@@ -219,3 +222,24 @@ def test_the_index_keeps_outputs_of_cells_that_are_the_same(path: Path, monkeypa
     after = [str([dict(o) for o in cell.outputs]) for cell in code_of(generated.index())]
     assert after == [*before[:3], "[]", *before[4:]]
     assert all(before[i] != "[]" for i in (0, 2, 3, 4))
+
+
+def test_a_program_in_a_cell_writes_on_a_ci_what_it_writes_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "test_long.py").write_text(f"def test_long():\n    assert {'x' * 90!r} == ''\n")
+    code = (
+        "import subprocess, sys\n"
+        "from workshop.authoring.checking.headless import force_sandbox\n"
+        "force_sandbox()\n"
+        "subprocess.run([sys.executable, '-m', 'pytest', '-qq', '--tb=no', '-p', 'no:xdist',"
+        " '-c', '/dev/null', 'test_long.py'])"
+    )
+    there = {"CI": "true", "PYTEST_ADDOPTS": "-v", "COLUMNS": "200", "FORCE_COLOR": "1"}
+    here, on_a_ci = (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=sandbox_environment() | more,
+            capture_output=True, text=True, timeout=600,
+        ).stdout
+        for more in ({}, there)
+    )  # fmt: skip
+    assert "FAILED test_long.py::test_long" in here
+    assert on_a_ci == here
