@@ -13,6 +13,8 @@ import psutil
 import pytest
 import requests
 
+from workshop.tests.sockets import listening
+
 SECONDS = 900
 BASE = "/user/anna/"
 # It stands for Airflow: it gives a token for the password, redirects, and says what it was asked.
@@ -89,12 +91,6 @@ def jupyter(folder: Path, config: str) -> Iterator[Jupyter]:
         process.wait(SECONDS)
 
 
-def listening(process: psutil.Process) -> set[tuple[str, int]]:
-    """Return the addresses and ports that a process listens on."""
-    found = process.net_connections("inet")
-    return {(each.laddr.ip, each.laddr.port) for each in found if each.status == "LISTEN"}
-
-
 def started_by(server: Jupyter) -> list[psutil.Process]:
     """Return what the launcher has started; other extensions of Jupyter start programs too."""
     children = server.process.children()
@@ -104,6 +100,7 @@ def started_by(server: Jupyter) -> list[psutil.Process]:
 def test_the_launcher_opens_a_tab_behind_jupyters_token(tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(SMALL, encoding="utf-8")
     with jupyter(tmp_path, IN_ITS_PLACE) as server:
+        before = listening([server.process])
         entry = server.get("server-proxy/servers-info").json()["server_processes"][0]
         assert entry["launcher_entry"]["title"] == "Airflow"
         assert (entry["launcher_entry"]["path_info"], entry["new_browser_tab"]) == (
@@ -122,11 +119,11 @@ def test_the_launcher_opens_a_tab_behind_jupyters_token(tmp_path: Path) -> None:
         moved = server.get("airflow/old")
         assert (moved.status_code, moved.headers["Location"]) == (307, f"{BASE}airflow/new?x=1")
         (small,) = started_by(server)
-        (own,) = listening(small)
-        assert {address for address, _ in {own, *listening(server.process)}} == {"127.0.0.1"}
+        new = listening([server.process, small]) - before
+        assert {address for address, _ in new} == {"127.0.0.1"}
 
         # A cluster's UI has a port of its own, and the same door.
-        port = own[1]
+        (port,) = {port for _, port in new}
         path = f"proxy/absolute/{port}/dags"
         assert server.get(path, {}).status_code in (302, 403)
         assert server.get(path).text.split()[0] == BASE + path

@@ -19,6 +19,7 @@ import requests
 from workshop.cluster.keeper import alive
 from workshop.ground import BUILD
 from workshop.tests.slides.test_dag_file import SCENARIOS
+from workshop.tests.sockets import listening
 
 SECONDS = 900
 SERVE = "from workshop.authoring.upkeep.server import run_airflow; run_airflow('recorded')"
@@ -86,19 +87,6 @@ def run_states(session: requests.Session, dag: str) -> list[str]:
     """Return the states of a DAG's runs."""
     runs = session.get(f"{dag}/dagRuns", timeout=600).json()["dag_runs"]
     return [run["state"] for run in runs]
-
-
-def listening(tree: list[Any]) -> set[tuple[str, int]]:
-    """Return the addresses and ports that are listened on.
-
-    Of the whole machine, because Airflow hides the sockets of some of its processes from other
-    processes of the same user; macOS shows an ordinary user only those of processes it may read.
-    """
-    if sys.platform == "darwin":
-        found = [entry for process in tree for entry in process.net_connections("inet")]
-    else:
-        found = psutil.net_connections("inet")
-    return {(e.laddr.ip, e.laddr.port) for e in found if e.status == psutil.CONN_LISTEN}
 
 
 @pytest.mark.weekly

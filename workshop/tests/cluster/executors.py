@@ -30,6 +30,7 @@ from workshop.cluster.keeper import alive
 from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
 from workshop.tests.cluster.chart import used
+from workshop.tests.sockets import listening
 
 SECONDS = 600
 TOKEN = r"eyJ[\w-]+\.[\w-]+\.[\w-]+"  # a JSON Web Token, as a task has one
@@ -108,12 +109,6 @@ def secrets_shown(it: Cluster) -> set[str]:
     return {secret for secret in secrets if secret in words} | set(re.findall(TOKEN, words))
 
 
-def listening() -> set[tuple[str, int]]:
-    """Return the addresses and ports of this machine that are listened on."""
-    found = psutil.net_connections("inet")
-    return {(it.laddr.ip, it.laddr.port) for it in found if it.status == psutil.CONN_LISTEN}
-
-
 def until(condition: Any) -> None:
     end = time.monotonic() + SECONDS
     while not condition():
@@ -133,10 +128,11 @@ def interrupts_are_heard() -> None:
 def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: Any) -> None:
     dagcell.write("nap", NAP, {})
     dagcell.write("own", OWN, {})
-    before = listening()
+    before = listening([])
     with Cluster("local") as it:
         home = it.home
-        new = listening() - before
+        tree = [process for part in it.tree().values() for process in part]
+        new = listening(tree) - before
         assert urlsplit(it.address).port in {port for _, port in new}
         assert {address for address, _ in new} == {"127.0.0.1"}
         assert it.call("GET", "dags").status_code == 200
@@ -147,7 +143,7 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
         assert read_by_others(home) == []
-        tree = [process for part in it.tree().values() for process in part]
+        tree += [process for part in it.tree().values() for process in part]
     assert not list(filter(alive, tree))
     assert not of_home(home)
     assert not home.exists()
