@@ -96,8 +96,12 @@ def secrets_shown(it: Cluster) -> set[str]:
     Airflow gives a process another title as soon as it runs, so it is looked at from the start on.
     """
     run, seen = it.trigger("nap"), set[str]()
-    while not any("sleep 3600" in words for words in seen):
-        seen |= set(command_lines(it.home))
+
+    def begun() -> bool:
+        seen.update(command_lines(it.home))
+        return any("sleep 3600" in words for words in seen)
+
+    until(begun)
     it.until(run, "sleep", "running")
     assert any("airflow" in words for words in seen)
     if it.pods:  # what can fail: the pod's own words have the task's token
