@@ -48,21 +48,30 @@ def names_file() -> int:
     return names
 
 
-def learn(names: int) -> None:
-    """Import what earlier calls have imported, so that the next one finds it."""
+def learn(names: int, known: int) -> int:
+    """Import what earlier calls have imported, so that the next one finds it.
+
+    Args:
+        names: the file of `names_file`.
+        known: how many of its bytes were read before.
+
+    Returns:
+        how many are read now.
+    """
     # Calls have the same place in the file, so nobody may go back to its beginning.
-    text = os.pread(names, os.fstat(names).st_size, 0).decode()
+    text = os.pread(names, os.fstat(names).st_size - known, known).decode()
     for name in dict.fromkeys(text.split()):
         if name not in sys.modules:
             with suppress(ImportError):
                 importlib.import_module(name)
     gc.collect()
     gc.freeze()  # else each fork would copy what its collector touches
+    return known + len(text.encode())
 
 
-def note(names: int) -> None:
-    """Write down what this call has imported."""
-    os.write(names, "".join(f"{name}\n" for name in sys.modules).encode())
+def note(names: int, before: set[str]) -> None:
+    """Write down what this call has imported, beside what was there before it."""
+    os.write(names, "".join(f"{name}\n" for name in sys.modules if name not in before).encode())
 
 
 def reap(options: int) -> None:
@@ -99,17 +108,17 @@ def serve(program: str, calls: socket.socket, environment: dict[str, str]) -> No
     """Answer calls until there are no more."""
     main = load(program)
     sys.argv = [program]
-    names = names_file()
+    names, known = names_file(), 0
     calls.sendall(READY)
     while handles := socket.recv_fds(calls, 1, 4)[1]:
         reap(os.WNOHANG)
-        learn(names)
+        known = learn(names, known)
         call = socket.socket(fileno=handles.pop())
         if os.fork() == 0:
             calls.close()
             report(call)
             enter(call, handles, environment)
-            atexit.register(note, names)
+            atexit.register(note, names, {*sys.modules})
             return main()
         call.close()
         for stream in handles:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -192,7 +193,18 @@ def test_what_calls_note_while_it_is_read_stays_whole() -> None:
     os.write(names, b".cut\n")
     assert os.pread(names, 100, 0) == b"json\n.cut\n"
     with pytest.raises(TypeError, match="relative import"):
-        forking.learn(names)  # such a name is no module's: it must not come about
+        forking.learn(names, 0)  # such a name is no module's: it must not come about
+    os.close(names)
+
+
+def test_what_calls_note_is_new_and_is_read_once() -> None:
+    """Read whole before each call, it has made hundreds of calls take hours on a busy machine."""
+    names = forking.names_file()
+    forking.note(names, {*sys.modules} - {"json"})
+    assert os.pread(names, 100, 0) == b"json\n"
+    assert forking.learn(names, 0) == 5
+    os.write(names, b".cut\n")
+    assert forking.learn(names, 10) == 10
     os.close(names)
 
 
