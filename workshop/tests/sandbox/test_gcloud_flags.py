@@ -123,6 +123,16 @@ def test_a_truth_is_written_in_any_case(printed: Any, word: str, names: str) -> 
     assert printed(world, line) == (names, "", 0)
 
 
+@pytest.mark.parametrize(
+    ("shown", "width"),
+    [("tea", 3), ("東京", 4), ("\uff21", 2), ("e\u0301t", 2), ("x\u0301", 1), ("a\u200bb", 2)],
+)
+def test_a_column_has_the_width_of_a_terminal(printed: Any, shown: str, width: int) -> None:
+    world = json.dumps({"services": {"spanner": [{"name": "one", "displayName": shown}]}})
+    out, _, _ = printed(world, "spanner instances list --format=table(displayName,name)")
+    assert out == f"DISPLAY_NAME  NAME\n{shown}{' ' * (len('DISPLAY_NAME') - width)}  one\n"
+
+
 def test_a_cell_of_csv_is_quoted_only_where_it_has_to_be(printed: Any) -> None:
     world = "services: {spanner: [{name: a, displayName: MAX X}, {name: b, displayName: 'x; y'}]}"
     out = printed(world, "spanner instances list --format=csv(name,displayName)")[0]
