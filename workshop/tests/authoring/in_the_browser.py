@@ -503,7 +503,7 @@ def test_a_run_is_replayed_by_keyboard(visit: Any, name: str, task: str, left: s
     "name",
     [
         pytest.param(name, marks=() if name in ("index", "06_the_whole_dag") else WEEKLY)
-        for name in ("index", *LESSONS, "slides", "glossary", "search")
+        for name in ("index", *LESSONS, "slides", "glossary", "tools", "search")
     ],
 )
 def test_a_page_bars_nobody(visit: Any, name: str) -> None:
