@@ -66,8 +66,14 @@ def with_clusters() -> list[str]:
 
 
 def read_notebooks() -> list[dict[str, str]]:
-    """Return the notebooks in order: notebook, slides, minutes, clusters, what happens."""
+    """Return the notebooks in order: notebook, slides, minutes, clusters, needs, what happens."""
     return _rows("notebooks.csv")
+
+
+def prerequisites() -> list[tuple[str, str]]:
+    """Return which notebook builds on which: pairs of what is needed and what needs it."""
+    rows = read_notebooks()
+    return [(needed, row["notebook"]) for row in rows for needed in row["needs"].split()]
 
 
 def _rows(name: str) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ import requests
 
 from workshop.authoring.checking.headless import read
 from workshop.ground import NOTEBOOKS
-from workshop.ground.talk import read_notebooks
+from workshop.ground.talk import prerequisites, read_notebooks
 
 INDEX = "00_index"
 # Pages outside that a notebook may lead to, and where each address is from.
@@ -52,6 +52,7 @@ def link_flaws(notebook: Any, name: str) -> Iterator[str]:
             yield f"a link leads to the heading #{anchor}, which is not there: correct the link"
         elif TITLE.match(label) and label != (there := _title(path)):
             yield f"a link calls {file} '{label}', its title is '{there}': correct one"
+    yield from _needed(notebook, name)
     yield from _next(notebook, name)
 
 
@@ -90,6 +91,14 @@ def _ask(page: str) -> int | str:
             return "" if answer.ok else answer.status_code
     except requests.RequestException as error:
         return type(error).__name__
+
+
+def _needed(notebook: Any, name: str) -> Iterator[str]:
+    """Return which of the notebooks that this one builds on its first cell does not lead to."""
+    first = notebook.cells[0].source if notebook.cells else ""
+    for needed, by in prerequisites():
+        if by == name and f"({needed}.ipynb)" not in first:
+            yield f"notebooks.csv says that it needs {needed}, its first cell does not: correct one"
 
 
 def _next(notebook: Any, name: str) -> Iterator[str]:

@@ -81,6 +81,7 @@ def write_sources(folder: Path) -> None:
         "objectives": objectives_table(TITLED),
         "slides": slides_table("[{0.title}](#slide-{0.number})", TITLED),
         "replay": _first_replay(),
+        "prerequisites": _prerequisites(),
         "talk": "\n".join(row["notebook"] for row in rows if row["slides"] != "beyond"),
         "beyond": "\n".join(row["notebook"] for row in rows if row["slides"] == "beyond"),
     }
@@ -112,6 +113,12 @@ def as_page(notebook: Any, name: str) -> Any:
 
 def _with_anchors(heading: re.Match[str]) -> str:
     return "".join(f"(slide-{slide})=\n" for slide in slides_of(heading)) + heading[0]
+
+
+def _prerequisites() -> str:
+    """Return the picture in the index of which notebook builds on which, as HTML."""
+    drawn = next(cell for cell in read(notebooks()[0]).cells if "prerequisites" in cell.source)
+    return str(drawn.outputs[0].data["text/html"])
 
 
 def _first_replay() -> str:

@@ -19,7 +19,7 @@ from workshop.authoring.editions.site import as_page, write_sources
 from workshop.authoring.editions.stage import ABOVE, FOLDED, stage_notebook
 from workshop.ground import NOTEBOOKS, ROOT, Problem
 from workshop.ground.cells import HEADING, is_solution, slides_of
-from workshop.ground.talk import COURSE, objectives, read_notebooks, read_slides
+from workshop.ground.talk import COURSE, objectives, prerequisites, read_notebooks, read_slides
 from workshop.slides.workcopy import make
 
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
@@ -50,6 +50,12 @@ def test_the_first_page_shows_the_objectives(sources: Path) -> None:
     first = (sources / "index.md").read_text(encoding="utf-8")
     for name in (COURSE, *(row["notebook"] for row in read_notebooks())):
         assert all(objective in first for objective in objectives(name))
+
+
+def test_the_first_page_shows_what_builds_on_what(sources: Path) -> None:
+    first = (sources / "index.md").read_text(encoding="utf-8")
+    for needed, by in prerequisites():
+        assert f"&quot;{needed}&quot; -&gt; &quot;{by}&quot;" in first
 
 
 def test_each_slide_has_one_place_on_the_site_and_each_exercise_a_solution(sources: Path) -> None:

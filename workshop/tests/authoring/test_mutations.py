@@ -396,6 +396,13 @@ def test_a_notebook_without_cells_is_no_traceback() -> None:
     assert any("its last cell leads to []" in text for text in found)
 
 
+def test_a_notebook_leads_to_what_it_needs() -> None:
+    notebook = read(NOTEBOOKS / f"{NAME}.ipynb")
+    notebook.cells[0].source = notebook.cells[0].source.replace("05_email", "04_slack")
+    (found,) = [text for text in guard.complaints(notebook, NAME) if "needs" in text]
+    assert found.endswith("it needs 05_email, its first cell does not: correct one")
+
+
 def test_every_switch_of_nbval_is_known() -> None:
     for marker in comment_markers:
         assert guard.SWITCH.findall(f"#{marker}") == [(marker, "")]

@@ -30,6 +30,13 @@ def test_the_course_and_every_notebook_have_objectives_and_the_index_shows_them(
     assert {row["notebook"] for row in talk._rows("objectives.csv")} == set(known)
 
 
+def test_a_notebook_builds_on_earlier_ones_and_each_can_be_reached() -> None:
+    known = [row["notebook"] for row in talk.read_notebooks()]
+    for needed, by in talk.prerequisites():
+        assert known.index(needed) < known.index(by)
+    assert {by for _, by in talk.prerequisites()} == set(known[1:])
+
+
 @pytest.mark.parametrize("number", [0, -1, 1000])
 def test_a_slide_that_is_not_there_is_one_sentence(number: int) -> None:
     last = talk.last_slide()
