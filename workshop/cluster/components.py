@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import psutil
@@ -23,6 +24,7 @@ import requests
 import yaml
 
 from workshop.cluster.keeper import alive
+from workshop.cluster.launcher import fork
 from workshop.cluster.waiting import PAUSE, SECONDS, wait_for
 from workshop.ground import Problem
 from workshop.lab.home import Home, settings
@@ -78,6 +80,7 @@ class Components:
         self.token = ""
         self._is_over = False
         self._starts = threading.Lock()  # nothing starts once all is being ended
+        self._launcher: socket.socket | None = None
         (home / "logs").mkdir()
         # A killed worker leaves its temporary files: here they go with the home. The name is short
         # because sockets lie there, and their paths may have a hundred characters.
@@ -125,21 +128,62 @@ class Components:
             Problem: everything is being ended.
         """
         environment = self.environment | options.pop("env", {})
+        with self._log_for(name) as log:
+            self.processes[name] = subprocess.Popen(
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True, **options,
+            )  # fmt: skip
+
+    @contextmanager
+    def _log_for(self, name: str) -> Iterator[BinaryIO]:
+        """Open the log of a process, and let nothing else start or end meanwhile."""
         with self._starts:
             if self._is_over:
                 raise Problem(STOPPED)
             with (self.home / "logs" / f"{name}.log").open("ab") as log:
-                process = subprocess.Popen(
-                    words, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=subprocess.STDOUT, start_new_session=True, **options,
-                )  # fmt: skip
-            self.processes[name] = process
-            self._tell_keeper(process)
+                yield log
+            self._tell_keeper(self.processes[name])
 
-    def airflow(self, name: str, *words: str, **options: Any) -> None:
-        """Start a component of Airflow; by its name alone, one of COMPONENTS."""
-        command = [sys.executable, "-m", "airflow", *(words or COMPONENTS[name])]
-        self.start(name, command, **options)
+    def airflow(self, name: str, *words: str, env: dict[str, str] | None = None) -> None:
+        """Start a component of Airflow.
+
+        Args:
+            name: of the process; by it alone, one of COMPONENTS.
+            words: the command line behind `airflow`.
+            env: added to the environment of all.
+
+        Raises:
+            Problem: everything is being ended.
+        """
+        words, env = words or COMPONENTS[name], env or {}
+        # What Airflow reads of its settings when it is imported is the same for all forks.
+        own = any(variable.startswith("AIRFLOW") for variable in env)
+        if sys.platform == "linux" and not own:
+            with suppress(
+                OSError, ValueError
+            ):  # no launcher: a start without it says what is wrong
+                launcher = self._ready_launcher()
+                with self._log_for(name) as log:
+                    forked = fork(launcher, words, self.environment | env, log.fileno())
+                    self.processes[name] = forked  # type: ignore[assignment]  # it has what is used
+                return
+        self.start(name, [sys.executable, "-m", "airflow", *words], env=env)
+
+    def _ready_launcher(self) -> socket.socket:
+        """Return the way to the launcher; start it first, and wait until it has imported Airflow.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        if not self._launcher:
+            self._launcher, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._launcher.settimeout(SECONDS)
+            with its:
+                words = [sys.executable, str(HERE / "launcher.py"), str(its.fileno())]
+                self.start("launcher", words, pass_fds=[its.fileno()])
+            if not self._launcher.recv(16):
+                del self.processes["launcher"]  # it could not import Airflow
+        return self._launcher
 
     def healthy(self) -> set[str]:
         """Return the components that Airflow itself calls healthy."""
@@ -247,7 +291,8 @@ class Components:
                 continue
             with suppress(psutil.NoSuchProcess):
                 parent = psutil.Process(started.pid)
-                found[name] = [parent, *parent.children(recursive=True)]
+                its = [] if name == "launcher" else parent.children(recursive=True)
+                found[name] = [parent, *its]
         return found
 
     def stop(self) -> None:
@@ -258,6 +303,8 @@ class Components:
         """
         with self._starts:
             self._is_over = True
+            if self._launcher:
+                self._launcher.close()
         tree = [process for part in self.tree().values() for process in part]
         with _deaf():
             self._end()

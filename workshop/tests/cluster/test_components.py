@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import psutil
 import pytest
 
 from workshop.authoring.checking.pictures import picture_flaws
-from workshop.cluster import Components, cluster, screenshot
+from workshop.cluster import Components, cluster, launcher, screenshot
 from workshop.cluster.keeper import alive
 from workshop.ground import Problem
 from workshop.lab import dagcell
@@ -85,6 +86,104 @@ def test_nothing_starts_while_all_is_being_ended(it: Components) -> None:
     with pytest.raises(Problem, match="It was stopped while it started"):
         it.start("more", SLEEP)
     assert "more" not in it.processes
+
+
+# --- what is forked
+
+# Stands for Airflow: it has the modules that are imported first, and says what it is run with.
+AIRFLOW = """
+import json, os, signal, sys
+names = ("GCPSPY_HOST", "AIRFLOW_HOME", "PATH")
+print(json.dumps({
+    "words": sys.argv,
+    "name": __name__,
+    "path": sys.path,
+    "environment": {name: os.environ.get(name) for name in names},
+    "leads": os.getpgid(0) == os.getpid(),
+    "terminate": str(signal.getsignal(signal.SIGTERM)),
+    "open": [os.path.basename(os.readlink(f"/proc/self/fd/{name}")) for name in range(3)],
+    "sockets": [name for name in range(3, 99) if os.path.exists(f"/proc/self/fd/{name}")],
+}), flush=True)
+if "sleep" in sys.argv:
+    signal.pause()
+sys.exit(3)
+"""
+
+
+@pytest.fixture
+def airflow(tmp_path: Path, monkeypatch: Any) -> Path:
+    """Return the folder of a stand-in for the package Airflow, in the current folder."""
+    package = tmp_path / "airflow"
+    for name in launcher.MODULES:
+        path = tmp_path / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for empty in (package / "__init__.py", path.parent / "__init__.py", path):
+            empty.touch()
+    (package / "__main__.py").write_text(AIRFLOW, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return package
+
+
+def ended(it: Components, name: str) -> str:
+    it.processes[name].wait(600)
+    with pytest.raises(Problem) as raised:
+        it.ensure_running()
+    del it.processes[name]
+    return str(raised.value)
+
+
+def test_a_fork_is_run_as_python_runs_airflow(it: Components, airflow: Path) -> None:
+    said = []
+    # A setting of its own is read at the import, so this one is no fork.
+    for env in ({"GCPSPY_HOST": "w"}, {"GCPSPY_HOST": "w", "AIRFLOW__CELERY__POOL": "solo"}):
+        it.airflow("same", "celery", "worker", env=env)
+        assert isinstance(it.processes["same"], launcher.Fork) == (len(env) == 1)
+        assert ended(it, "same").startswith("same ended with status 3: {")
+        said.append(json.loads(it.printed("same").splitlines()[-1]))
+    forked, plain = said
+    assert forked == plain
+    assert forked["words"][1:] == ["celery", "worker"] and forked["leads"]
+    assert forked["open"] == ["null", "same.log", "same.log"] and not forked["sockets"]
+
+
+def test_all_forks_end_and_each_that_is_killed_is_named(it: Components, airflow: Path) -> None:
+    for name in ("one", "two", "three"):
+        it.airflow(name, "sleep")
+    started = processes(it)
+    assert len(started) == len(it.tree()) == 5, "each is counted once"
+    psutil.Process(it.processes["two"].pid).kill()
+    assert ended(it, "two").startswith("two ended with status -9")
+    with pytest.raises(subprocess.TimeoutExpired):
+        it.processes["one"].wait(0.1)
+    it.stop()
+    assert not list(filter(alive, started)) and not it.home.exists()
+    assert it.processes["one"].poll() == -signal.SIGTERM
+
+
+def test_a_killed_launcher_is_named(it: Components, airflow: Path) -> None:
+    it.airflow("scheduler")
+    it.processes.pop("scheduler").wait(600)
+    it.processes["launcher"].kill()
+    assert ended(it, "launcher").startswith("launcher ended with status -9")
+    it.airflow("scheduler")  # without it
+    assert ended(it, "scheduler").startswith("scheduler ended with status 3: {")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+        "1 / 0",
+    ],
+)
+def test_where_nothing_can_be_forked_each_starts_by_itself(
+    it: Components, airflow: Path, first: str
+) -> None:
+    (airflow / "cli" / "cli_parser.py").write_text(first, encoding="utf-8")
+    for _ in range(2):
+        it.airflow("scheduler")
+        assert "launcher" not in it.processes
+        assert ended(it, "scheduler").startswith("scheduler ended with status 3: {")
 
 
 @pytest.fixture
