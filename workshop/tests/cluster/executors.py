@@ -1,6 +1,7 @@
 """What the notebooks with clusters rest on; run by `make check-executors`."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ from workshop.cluster import Cluster, cluster, databases, keeper
 from workshop.cluster.keeper import alive
 from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
+from workshop.tests.cluster import machines
 from workshop.tests.cluster.chart import used
 from workshop.tests.sockets import listening
 
@@ -459,3 +461,17 @@ def test_clusters_share_servers_of_one_s_own_and_do_not_mix(
             assert len(databases_there()) == len(before) + 1, "what a killed kernel left is gone"
         assert databases_there() == before
     assert len({key.split(":")[0] for key in redis.scan_iter()}) == 1, "what a killed kernel left"
+
+
+@pytest.mark.weekly
+def test_workers_on_two_machines_fetch_the_dag_files_with_git(tmp_path: Path) -> None:
+    if os.geteuid() or not all(map(shutil.which, ("unshare", "nsenter", "ip", "git"))):
+        pytest.skip("networks for two machines want root, and unshare, nsenter, ip and git")
+    words = ["unshare", "--net", sys.executable, "-m", machines.__name__, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr + done.stdout
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert set(said) == set(machines.MACHINES)
+    for name, (where, address, file) in said.items():
+        assert where == name and address == f"{machines.MACHINES[name]}.2"
+        assert Path(file).is_relative_to(tmp_path / name / "bundles")
