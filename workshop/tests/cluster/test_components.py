@@ -18,11 +18,11 @@ from typing import Any
 import psutil
 import pytest
 
+from workshop.authoring.checking.headless import code_of, read
 from workshop.authoring.checking.pictures import picture_flaws
 from workshop.cluster import Components, cluster, launcher, screenshot
 from workshop.cluster.keeper import alive
-from workshop.ground import Problem
-from workshop.lab import dagcell
+from workshop.ground import NOTEBOOKS, Problem
 from workshop.show import Progress, draw
 
 SLEEP = ["sleep", "3600"]
@@ -280,7 +280,7 @@ def test_a_container_s_limit_counts(
     assert cluster.free_memory() == free
 
 
-def test_little_memory_is_said_and_refuses_nothing(lab: Any, monkeypatch: Any, capsys: Any) -> None:
+def test_little_memory_is_said_and_refuses_nothing(monkeypatch: Any, capsys: Any) -> None:
     def stop_here() -> None:
         raise Problem("far enough")
 
@@ -346,9 +346,14 @@ def test_the_architecture_is_of_what_runs(
     assert "scheduler -> RDBMS" in then and then != drawn
 
 
-def test_the_pictures_of_the_ui_are_of_this_airflow_and_of_gcp_spy(lab: Any) -> None:
-    drawn = draw(dagcell.load("gcp_spy")).text.splitlines()
-    tasks = [line.strip() for line in drawn[2 : drawn.index("edges")]]
+def test_the_pictures_of_the_ui_are_of_this_airflow_and_of_gcp_spy() -> None:
+    outputs = [
+        out for cell in code_of(read(NOTEBOOKS / "06_the_whole_dag.ipynb")) for out in cell.outputs
+    ]
+    texts = {out.data["text/plain"] for out in outputs if "data" in out}
+    (of_a_run,) = [text for text in texts if text.startswith("gcp_spy [success]")]
+    drawn = of_a_run.splitlines()
+    tasks = [line.split()[0] for line in drawn[2 : drawn.index("edges")]]
     arrows = [line.strip() for line in drawn[drawn.index("edges") + 1 :]]
     said = {name: screenshot(name).text.splitlines() for name in ("grid", "graph")}
     for name, (title, *_) in said.items():
