@@ -145,6 +145,9 @@ def main() -> None:
         sys.exit(
             "Something in this Airflow starts a thread when it is imported: nothing is forked."
         )
+    # Airflow brings it, and names its processes with it. It has to see the first environment.
+    titles = import_module("setproctitle")
+    titles.getproctitle()
     gc.freeze()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -157,6 +160,7 @@ def main() -> None:
         words, environment = component
         os.environ.clear()
         os.environ.update(environment)
+        titles.setproctitle(" ".join(["airflow", *words]))
         sys.argv = ["airflow", *words]
         runpy.run_module("airflow", run_name="__main__", alter_sys=True)
 

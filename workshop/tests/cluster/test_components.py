@@ -149,8 +149,11 @@ def test_a_fork_is_run_as_python_runs_airflow(it: Components, airflow: Path) -> 
 def test_all_forks_end_and_each_that_is_killed_is_named(it: Components, airflow: Path) -> None:
     for name in ("one", "two", "three"):
         it.airflow(name, "sleep")
+    while "{" not in it.printed("three"):
+        time.sleep(0.01)
     started = processes(it)
     assert len(started) == len(it.tree()) == 5, "each is counted once"
+    assert "airflow sleep" in " ".join(psutil.Process(it.processes["three"].pid).cmdline())
     psutil.Process(it.processes["two"].pid).kill()
     assert ended(it, "two").startswith("two ended with status -9")
     with pytest.raises(subprocess.TimeoutExpired):
