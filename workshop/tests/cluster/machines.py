@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,14 @@ def serve_databases(servers: Components, at_end: ExitStack) -> None:
     os.environ[databases.REDIS] = f"redis://:{PASSWORD}@{HEAD}:{redis}/0"
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Let each machine's worker run a task, and print what it saw, by the worker's name."""
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "add", f"{HEAD}/32", "dev", "lo")
     start("talk")
     with ExitStack() as at_end:
+        # PostgreSQL's user goes through it: no folder of pytest's, which are closed to all others.
+        folder = Path(at_end.enter_context(tempfile.TemporaryDirectory()))
         (bundle,) = yaml.safe_load((HERE / "kubernetes" / "celery.yaml").read_text("utf-8"))[
             "dagProcessor"
         ]["dagBundleConfigList"]
@@ -150,4 +153,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
