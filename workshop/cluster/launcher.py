@@ -145,9 +145,6 @@ def main() -> None:
         sys.exit(
             "Something in this Airflow starts a thread when it is imported: nothing is forked."
         )
-    # Airflow brings it, and names its processes with it. It has to see the first environment.
-    titles = import_module("setproctitle")
-    titles.getproctitle()
     gc.freeze()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -158,9 +155,11 @@ def main() -> None:
     if component:
         signal.signal(signal.SIGTERM, before)
         words, environment = component
-        os.environ.clear()
-        os.environ.update(environment)
-        titles.setproctitle(" ".join(["airflow", *words]))
+        # No more than differs: the keeper reads the rest where it is, and setproctitle, with which
+        # Airflow names its processes, has to find it there.
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment.items() - os.environ.items())
         sys.argv = ["airflow", *words]
         runpy.run_module("airflow", run_name="__main__", alter_sys=True)
 

@@ -104,7 +104,11 @@ print(json.dumps({
     "open": [os.path.basename(os.readlink(f"/proc/self/fd/{name}")) for name in range(3)],
     "sockets": [name for name in range(3, 99) if os.path.exists(f"/proc/self/fd/{name}")],
 }), flush=True)
+if "named" in sys.argv:
+    import setproctitle
+    setproctitle.setproctitle("a name")
 if "sleep" in sys.argv:
+    print("sleeps", flush=True)
     signal.pause()
 sys.exit(3)
 """
@@ -147,15 +151,17 @@ def test_a_fork_is_run_as_python_runs_airflow(it: Components, airflow: Path) -> 
 
 
 def test_all_forks_end_and_each_that_is_killed_is_named(it: Components, airflow: Path) -> None:
-    for name in ("one", "two", "three"):
-        it.airflow(name, "sleep")
-    while "{" not in it.printed("three"):
-        time.sleep(0.01)
+    for name in ("one", "two", "named"):
+        it.airflow(name, name, "sleep")
+        while "sleeps" not in it.printed(name):
+            time.sleep(0.01)
     started = processes(it)
     assert len(started) == len(it.tree()) == 5, "each is counted once"
-    assert "airflow sleep" in " ".join(psutil.Process(it.processes["three"].pid).cmdline())
+    assert "a name" in psutil.Process(it.processes["named"].pid).cmdline()
+    home = psutil.Process(it.processes["one"].pid).environ()["AIRFLOW_HOME"]
+    assert home == str(it.home), "the keeper knows them by it"
     psutil.Process(it.processes["two"].pid).kill()
-    assert ended(it, "two").startswith("two ended with status -9")
+    assert ended(it, "two") == "two ended with status -9: sleeps"
     with pytest.raises(subprocess.TimeoutExpired):
         it.processes["one"].wait(0.1)
     it.stop()

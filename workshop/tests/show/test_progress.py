@@ -1,13 +1,17 @@
 """The one bar of the workbook: seen by people, silent elsewhere, gone at the end."""
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
+import papermill
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
+from workshop.authoring.checking.headless import own_folders
 from workshop.ground import Problem
 from workshop.show import Progress, progress, wait_for_airflow
 
@@ -82,3 +86,22 @@ def test_an_interrupt_meanwhile_says_that_airflow_goes_on(seen: Any, monkeypatch
         wait_for_airflow(warm)
     assert raised.value.__suppress_context__
     assert str(raised.value) == "Interrupted; Airflow goes on starting. Run the cell again."
+
+
+def test_papermill_keeps_what_was_printed_around_it(monkeypatch: Any, tmp_path: Path) -> None:
+    for name, value in own_folders().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("WORKSHOP_HEADLESS", raising=False)
+    code = """
+from workshop.show import Progress
+print("before")
+with Progress() as progress:
+    progress.show("one")
+    progress.show("two")
+print("after")"""
+    cell = nbformat.v4.new_code_cell(code)
+    source, copy = tmp_path / "source.ipynb", tmp_path / "copy.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), source)
+    papermill.execute_notebook(source, copy, kernel_name="python3", progress_bar=False)
+    (ran,) = nbformat.read(copy, as_version=4).cells
+    assert [out.get("text", out.get("data")) for out in ran.outputs] == ["before\n", {}, "after\n"]
