@@ -159,9 +159,8 @@ class Components:
         # What Airflow reads of its settings when it is imported is the same for all forks.
         own = any(variable.startswith("AIRFLOW") for variable in env)
         if sys.platform == "linux" and not own:
-            with suppress(
-                OSError, ValueError
-            ):  # no launcher: a start without it says what is wrong
+            # Without a launcher an ordinary start says what is wrong.
+            with suppress(OSError, ValueError):
                 launcher = self._ready_launcher()
                 with self._log_for(name) as log:
                     forked = fork(launcher, words, self.environment | env, log.fileno())
