@@ -308,23 +308,29 @@ class Exercises(pd.DataFrame):  # type: ignore[misc]  # pandas has no types
     """A table of exercises whose titles lead to their headings."""
 
     def _repr_html_(self) -> str:
-        links = list(map(_link, self["notebook"], self["exercise"]))
+        cells = {(name, title): cell for name, title, cell in exercise_headings().values()}
+        where = zip(self["notebook"], self["exercise"], strict=True)
+        links = [_link(name, title, cells[name, title]) for name, title in where]
         shown = self.map(html.escape).assign(exercise=links)
         table: str = shown.to_html(escape=False, index=False, border=0)
         return re.sub("<(t[dh])>", r'<\1 style="text-align:left">', table)
 
 
-def _link(notebook: str, title: str) -> str:
-    """Return what leads to an exercise's heading: JupyterLab writes its blanks as `-`."""
-    anchor = html.escape(f"{notebook}.ipynb#Exercise-·-{title.replace(' ', '-')}")
-    return f'<a href="{anchor}">{html.escape(title)}</a>'
+def _link(notebook: str, title: str, cell: str) -> str:
+    """Return what leads to the cell of an exercise's heading, as JupyterLab finds it by its id.
+
+    JupyterLab does not find a heading of ours by its words: it compares them with what the browser
+    made of the address, where `·` is encoded.
+    """
+    address = html.escape(f"{notebook}.ipynb#cell-id={cell}")
+    return f'<a href="{address}">{html.escape(title)}</a>'
 
 
 def progress() -> pd.DataFrame:
     """Return the exercises of all notebooks, and which of them are solved in this working copy."""
     done, headings = solved(Path.cwd()), exercise_headings()
     return Exercises(
-        {"notebook": notebook, "exercise": headings[name][2],
+        {"notebook": notebook, "exercise": headings[name][1],
          "what it asks": made.title, "solved": "✓" if name in done else ""}
         for notebook, name, made in every()
     )  # fmt: skip

@@ -55,19 +55,20 @@ def _cells(path: Path) -> list[dict[str, Any]]:
         raise Problem(f"The notebook {path.name} cannot be read: {error}") from None
 
 
-def exercise_headings() -> dict[str, re.Match[str]]:
-    """Return of each exercise its heading, as EXERCISE_HEADING finds it in its own notebook.
+def exercise_headings() -> dict[str, tuple[str, str, str]]:
+    """Return of each exercise where its heading is: its notebook, its title, and its cell's id.
 
     Raises:
         Problem: a notebook cannot be read.
     """
-    found: dict[str, re.Match[str]] = {}
+    found: dict[str, tuple[str, str, str]] = {}
     for path in notebooks():
         heading = None
         for cell in _cells(path):
             source = "".join(cell["source"])
             if cell["cell_type"] == "markdown":
-                heading = EXERCISE_HEADING.search(source) or heading
+                if titled := EXERCISE_HEADING.search(source):
+                    heading = path.stem, titled[2], cell["id"]
             elif heading and (checked := CHECK.search(source)):
                 found.setdefault(checked[1], heading)
     return found

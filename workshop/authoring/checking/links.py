@@ -130,9 +130,10 @@ def _headings(notebook: Any) -> list[str]:
 
 
 def _anchors_of(notebook: Any) -> set[str]:
-    """Return where links can lead: JupyterLab and nbconvert write a heading's blanks as `-`."""
+    """Return where links can lead: a heading's words, with `-` for blanks, or a cell's id."""
     own = {anchor for cell in notebook.cells for anchor in OWN_ANCHORS.findall(cell.source)}
-    return own | {heading.replace(" ", "-") for heading in _headings(notebook)}
+    cells = {f"cell-id={cell.get('id')}" for cell in notebook.cells}
+    return own | cells | {heading.replace(" ", "-") for heading in _headings(notebook)}
 
 
 @cache

@@ -314,6 +314,17 @@ def test_an_exercise_is_failed_and_then_solved(opened: Any, folder: Path) -> Non
     index.shot("progress")
 
 
+def test_the_table_of_progress_leads_to_an_exercise(opened: Any) -> None:
+    page = opened("00_index").page
+    link = page.locator(".jp-Notebook:visible a", has_text="Come what may")
+    heading = page.locator(".jp-Notebook:visible h3", has_text="Come what may")
+    link.click()  # this one opens the notebook; JupyterLab may give up before its cells are there
+    expect(heading).to_be_visible()
+    page.get_by_role("tab", name="00_index").click()
+    link.click()
+    expect(heading).to_be_in_viewport()
+
+
 @pytest.mark.parametrize(
     ("name", "exercise"),
     [
