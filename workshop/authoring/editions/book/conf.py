@@ -58,7 +58,10 @@ def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
     longest_first = sorted(map(re.escape, anchors), key=len, reverse=True)
     terms = re.compile(rf"\b({'|'.join(longest_first)})s?\b", re.IGNORECASE)
     for text in list(doctree.findall(nodes.Text)):
-        if not isinstance(text.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
+        holder = text.parent
+        if isinstance(holder, nodes.emphasis | nodes.strong):
+            holder = holder.parent  # it may stand in a link, which holds no other
+        if not isinstance(holder, nodes.paragraph):
             continue
         pieces: list[nodes.Node] = []
         end = 0
