@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import Mock, patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workshop import sandbox, show
@@ -115,6 +115,7 @@ def by_the_rule(lines: dict[str, str], form: str, nothing: str) -> dict[str, str
     return {title: nothing if lines[title] == NOTHING else texts[title] for title in lines}
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(kept=st.tuples(KEPT, KEPT, KEPT, KEPT))
 def test_message_and_mail_follow_the_rule_of_2018(spy: dict[str, Any], kept: list[str]) -> None:
     services = dict(spy["GCP_SERVICES"])
