@@ -750,7 +750,7 @@ TABLE = {
         ],
         [
             (lambda s, e: True, "For a denied list of Spanner your function returns True"),
-            (lambda s, e: s == 0, "denied list of Compute Engine"),
+            (lambda s, e: s == 0, "For a denied list of Compute Engine your function"),
             (lambda s, e: not e, "For an empty list"),
             (lambda s, e: False, "For a list with machines your function returns False."),
             (lambda s, e: "auth login" in e or not (s or "WARNING" in e),
@@ -758,7 +758,8 @@ TABLE = {
             (lambda s, e: s == 0 and "did not succeed" not in e,
              "For an instance of Spanner that does not answer your function returns True"),
             (lambda s, e: "ERROR" not in e and "WARNING" not in e, "a gcloud that was killed"),
-            (lambda s, e: e.nothing, "It stops with AttributeError"),
+            (lambda s, e: e.nothing,
+             "For a list with machines your function does not answer. It stops with Attribute"),
             (lambda s: s == 0, "It stops with TypeError"),
             (lambda s, e: exit("no"), "It stops with SystemExit: no"),
             (True, "Hand over a function"),

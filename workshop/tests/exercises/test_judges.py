@@ -199,6 +199,28 @@ def test_the_learner_s_world_stays_as_it_was(judged: Judged) -> None:
     assert arrived().empty
 
 
+def test_a_function_that_reads_gcloud_is_asked_with_words_of_gcloud(judged: Judged) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def could_be_read(status: int, stderr: str) -> bool:
+        asked.append((status, stderr))
+        return status == 0 and "WARNING" not in stderr
+
+    assert judged("could_be_read", could_be_read).kind == "right"
+    assert [status for status, _ in asked] == [0, 0, 1, 0, 1, 0, 0, 137]
+    pieces = (
+        "",
+        "Listed 0 items.\n",
+        "projects instance [spy-demo] (",
+        " for 'projects/spy-demo'\n",
+        "(gcloud.sql) You do",
+        " - The zone 'z' is not …\n",
+        "unreachable: projects/p/….\n",
+    )
+    for piece, (_, stderr) in zip(pieces, asked, strict=False):
+        assert piece in stderr
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_no_dag_is_said(builder: Builder, name: str) -> None:
     what = f'Hand over the DAG, not a int: check("{name}", {FILES[name]}).'

@@ -133,6 +133,12 @@ def test_a_column_has_the_width_of_a_terminal(printed: Any, shown: str, width: i
     assert out == f"DISPLAY_NAME  NAME\n{shown}{' ' * (len('DISPLAY_NAME') - width)}  one\n"
 
 
+def test_json_has_letters_and_no_numbers_of_them(printed: Any) -> None:
+    world = "services: {spanner: [{name: one, displayName: 東京}]}"
+    out, _, _ = printed(world, "spanner instances list --format=json(displayName)")
+    assert out == '[\n  {\n    "displayName": "東京"\n  }\n]\n'
+
+
 def test_a_cell_of_csv_is_quoted_only_where_it_has_to_be(printed: Any) -> None:
     world = "services: {spanner: [{name: a, displayName: MAX X}, {name: b, displayName: 'x; y'}]}"
     out = printed(world, "spanner instances list --format=csv(name,displayName)")[0]
