@@ -158,12 +158,13 @@ def of_the_file(tmp_path_factory: Any) -> Callable[[str], Any]:
 
 @pytest.fixture
 def of_cells(
-    cell: Any, lab: Any, monkeypatch: Any, tmp_path: Path
+    cell: Any, lab: Any, own_environment: None, monkeypatch: Any, tmp_path: Path
 ) -> Iterator[Callable[[str, str], Any]]:
     """Return a function that gives what the runs of the DAGs of cells leave.
 
     It takes the cells' first line, and the name of a case. The folder of DAG files is empty then:
-    what other tests left in it would be counted and read.
+    what other tests left in it would be counted and read. What a cell puts into the environment
+    goes with it.
     """
     from airflow.sdk import DAG
 

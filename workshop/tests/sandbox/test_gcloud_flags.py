@@ -171,6 +171,7 @@ def test_an_instance_needs_no_more_than_a_name(printed: Any, service: str, row: 
         ("--format=value", "--format=value needs keys"),
         ("--format=csv()", "--format=csv needs keys"),
         ("--format=value(name", "lacks its last parenthesis"),
+        ("--format=value(name)x", "lacks its last parenthesis"),
         ("--format=value(name,)", "has an empty part: ''"),
         ("--format=value(a..b)", "has an empty part: 'a..b'"),
         ("--filter=name=", "needs a value after ="),
