@@ -180,8 +180,9 @@ class Components:
             with its:
                 words = [sys.executable, str(HERE / "launcher.py"), str(its.fileno())]
                 self.start("launcher", words, pass_fds=[its.fileno()])
-            if not self._launcher.recv(16):
-                del self.processes["launcher"]  # it could not import Airflow
+            process = self.processes.pop("launcher")  # where it cannot import Airflow it may end
+            if self._launcher.recv(16):
+                self.processes["launcher"] = process
         return self._launcher
 
     def healthy(self) -> set[str]:
