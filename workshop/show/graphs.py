@@ -41,6 +41,8 @@ GRAPH = {**FONT, "rankdir": "LR", "bgcolor": "white", "pad": "0.2", "nodesep": "
          "color": PLAIN}  # fmt: skip
 NODE = {**FONT, "shape": "box", "style": "rounded,filled", "penwidth": "2", "margin": "0.2,0.1",
         "color": PLAIN, "fillcolor": f"{PLAIN}22"}  # fmt: skip
+# Without it the underscores of a name run into the line below.
+GAP = '<BR/><FONT POINT-SIZE="3"> </FONT>'
 EDGE = {**FONT, "color": "#5f6368", "arrowsize": "0.7", "fontsize": "11"}
 
 
@@ -209,7 +211,7 @@ def source(
                 lines = "".join(
                     f'<BR/><FONT POINT-SIZE="11">{html.escape(line)}</FONT>' for line in small[name]
                 )
-                label = f"<{html.escape(name)}{lines}>"
+                label = f"<{html.escape(name)}{lines and GAP + lines}>"
                 inside.node(name, label=label, color=color, fillcolor=color + "22")
     graph.edges(edges)
     text: str = graph.source

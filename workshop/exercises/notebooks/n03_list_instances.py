@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from workshop.exercises.judging import LIST, SERVICES, Ran, expect
+from workshop.exercises.judging import LIST, SERVICES, Ran, Wrong, expect
 from workshop.lab.inside import first_ticks
 
 # A stream may be named to say that the text does not come from there.
@@ -18,7 +18,11 @@ DENIAL = re.compile(
 
 def weekdays(dag: Any) -> None:
     """Expect a schedule from Monday to Friday at half past eight, on its own zone's clock."""
-    ticks = first_ticks(dag, 200)  # winter and summer
+    try:
+        ticks = first_ticks(dag, 200)  # winter and summer
+    except ValueError as error:
+        fields = "the first field is the minute, up to 59, and the second the hour, up to 23"
+        raise Wrong(f"Airflow refuses this schedule: {error}; {fields}.") from None
     expect(ticks, "This DAG has no schedule: it never runs by itself. Write schedule=…")
     for tick in ticks:
         wrong = f"It also runs on a {tick:%A}; look at the last of the five fields."

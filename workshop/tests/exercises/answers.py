@@ -395,7 +395,8 @@ TABLE = {
              "07:30 (Europe/Warsaw)"),
             (schedule('"@daily"'), "It also runs on a Saturday"),
             (schedule('"30 7 * * 1-5"'), "It runs at 07:30"),
-            (schedule('"8 30 * * 1-5"'), "8 30 * * 1-5"),
+            (schedule('"8 30 * * 1-5"'),
+             "Airflow refuses this schedule: [8 30 * * 1-5] is not acceptable, out of range; the"),
         ],
     ),
     "empty_list": Answers(

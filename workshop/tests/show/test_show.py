@@ -287,10 +287,19 @@ def test_the_text_of_a_box_is_at_its_middle_in_any_font(built: tuple[Any, Any]) 
         (shape,) = re.findall(r' d="([^"]+)"', box)
         sides = [float(x) for x in re.findall(r"(-?[\d.]+),", shape)]
         texts = re.findall(r'<text [^>]*text-anchor="(\w+)" x="([^"]+)"', box)
-        assert len(texts) == 2
+        assert len(texts) == 3, "a name, a gap, an operator"
         for anchor, x in texts:
             assert anchor == "middle"
             assert abs(float(x) - (min(sides) + max(sides)) / 2) < 0.1
+
+
+def test_the_underscores_of_a_name_end_above_the_line_below(built: tuple[Any, Any]) -> None:
+    node = drawn_node(show.draw(built[1]), "gcp_service_list_instances_spanner")
+    lines = re.findall(r'<text [^>]*y="([-\d.]+)"[^>]*font-size="([\d.]+)"[^>]*>(.+?)<', node)
+    name, operator = ((float(y), float(size)) for y, size, text in lines if text.strip())
+    # In Arial and Helvetica an underscore ends a quarter of the size below the baseline, and a
+    # capital begins three quarters of its size above.
+    assert operator[0] - name[0] - operator[1] * 0.75 - name[1] * 0.25 > 2
 
 
 def test_the_name_of_an_operator_is_text_and_no_markup(lab: Any) -> None:
@@ -304,7 +313,7 @@ def test_the_name_of_an_operator_is_text_and_no_markup(lab: Any) -> None:
         Odd(task_id="x.y-z")
     picture = show.draw(dag)
     texts = re.findall(r">([^<>]+)</text>", picture.svg)
-    assert texts == ["x.y&#45;z", "&lt;i&gt;&amp;amp;&lt;/i&gt;"]
+    assert texts == ["x.y&#45;z", " ", "&lt;i&gt;&amp;amp;&lt;/i&gt;"]
     assert repr(picture) == "a.b-c\ntasks\n  x.y-z"
 
 
