@@ -21,6 +21,7 @@ from workshop.slides import Builder
 
 DURATIONS = Path(__file__).with_name("durations.csv")
 MEASURE = pytest.StashKey[str]()
+COPIED = "test_gcp_spy_today.py"  # a cell of notebook 12 runs it, alone as in a reader's folder
 
 
 def scope(nodeid: str) -> str:
@@ -65,12 +66,12 @@ def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what has another mark
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Mark the cells that wait a week, and put the longest first, so that no worker waits.
+    """Mark what waits a week and cannot say so, and put the longest first, so that no worker waits.
 
     What has no duration yet counts as one of the middle. The tests of a file stay together.
     """
     for item in items:
-        if item.path.stem in talk.WEEKLY:
+        if item.path.stem in talk.WEEKLY or item.path.name == COPIED:
             item.add_marker("weekly")
     durations = read_durations()
     middle = median(durations.values())
@@ -120,7 +121,7 @@ def lab(tmp_path_factory: Any) -> Any:
 @pytest.fixture(scope="module", autouse=True)
 def its_own_airflow(request: Any) -> None:
     """Give the tests that readers copy, and that therefore ask for nothing, the same Airflow."""
-    if request.path.name == "test_gcp_spy_today.py":
+    if request.path.name == COPIED:
         request.getfixturevalue("lab")
 
 

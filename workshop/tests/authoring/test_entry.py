@@ -170,8 +170,17 @@ def test_what_waits_a_week_is_in_these_files_alone() -> None:
         for number in range(len(code_of(read(NOTEBOOKS / f"{name}.ipynb"))))
     }
     files = {node.partition("::")[0] for node in weekly - cells}
+    files.remove(f"workshop/tests/{plugin.COPIED}")  # see the next test
     assert files == {f"workshop/tests/{name}" for name in WEEKLY}
     assert files <= {node.partition("::")[0] for node in each_time}
+
+
+def test_the_file_for_readers_runs_whole_in_a_cell_of_12() -> None:
+    tests = [node for node in collected() if f"/{plugin.COPIED}::" in node]
+    cells = code_of(read(NOTEBOOKS / "12_gcp_spy_today.ipynb"))
+    (runs_all,) = [cell for cell in cells if cell.source.endswith("!cd '{copy}' && {pytest}")]
+    assert len(tests) > 70
+    assert runs_all.outputs[0].text.count(".") == len(tests)
 
 
 def test_a_notebook_counts_as_one_with_a_cluster_only_where_it_starts_one(monkeypatch: Any) -> None:

@@ -17,54 +17,14 @@ import pytest
 
 from workshop.authoring.upkeep import examination
 from workshop.ground import ROOT
-from workshop.tests.lab.test_lab import RUN, START, environment, homes, python
+from workshop.tests.lab.test_lab import RUN, SECONDS, START, Kernel, homes, python
 
-SECONDS = 600
 SLEEPER = "sleep 3600.5"  # a command that no other process here runs
 GREEN = (
     RUN + "from workshop.slides import Builder\nfrom workshop.show import xcoms\nnames = {}\n"
     "Builder(names).catch_up(47)\nrun = names['dag'].test()\nprint(run.state)\n"
     "print(list(xcoms(run)['value'])[:4])\n"
 )
-
-
-class Kernel:
-    """A Jupyter kernel in a folder, as JupyterLab starts one."""
-
-    def __init__(self, folder: Path, **more: str) -> None:
-        from jupyter_client.manager import start_new_kernel
-
-        self.manager, self.client = start_new_kernel(
-            SECONDS, env=environment(folder, **more), cwd=str(folder)
-        )
-        self.manager.shutdown_wait_time = SECONDS
-
-    def run(self, code: str) -> str:
-        """Run a cell to its end, and return all that it showed."""
-        shown: list[str] = []
-
-        def keep(message: dict[str, Any]) -> None:
-            content = message["content"]
-            shown.append(content.get("text", "") + "\n".join(content.get("traceback", [])))
-            shown.append(content.get("data", {}).get("text/plain", ""))
-
-        self.client.execute_interactive(code, output_hook=keep, timeout=600)
-        return "".join(shown)
-
-    def begin(self, code: str) -> None:
-        """Run a cell, and return at once."""
-        # Without this the kernel drops what comes within a tenth of a second after an error.
-        self.client.execute(code, stop_on_error=False)
-
-    def end(self) -> None:
-        """Kill the kernel, as JupyterLab's restart of a busy one does."""
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-
-    def close(self) -> None:
-        """Let the kernel end by itself, as JupyterLab's shutdown does."""
-        self.client.stop_channels()
-        self.manager.shutdown_kernel()
 
 
 @pytest.fixture
@@ -292,8 +252,10 @@ def test_a_kernel_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
     assert len(homes(folder)) == 1
     first.end()  # SIGKILL, as JupyterLab's restart of a busy kernel
     assert len(homes(folder)) == 1
-    done = python(GREEN, folder)
-    assert done.stdout.splitlines()[-2] == "success", done.stderr
+    second = Kernel(folder)
+    assert second.run(GREEN).splitlines()[-2] == "success"
+    assert len(homes(folder)) == 1, "its own alone"
+    second.close()
     assert homes(folder) == []
     assert sleepers() == 0
 

@@ -16,6 +16,7 @@ from workshop.lab import dagcell
 from workshop.sandbox import isolation
 from workshop.sandbox.children import sitecustomize
 from workshop.sandbox.world import Sandbox
+from workshop.tests.lab.test_lab import START, Kernel
 from workshop.tests.sandbox.tools import ask
 
 HEAD = """\
@@ -90,12 +91,6 @@ def test_no_gcloud_is_left_for_a_task_with_variables_of_its_own(box: Sandbox, mi
     assert printed(f", env={own}", "command -v gcloud || echo none") == "none"
 
 
-NOTEBOOK = """\
-from IPython.core.interactiveshell import InteractiveShell
-InteractiveShell.instance()
-from workshop import start
-start("talk")
-"""
 FINDS = """\
 import subprocess
 asked = "echo $(gcloud config get-value project 2>&1) $CLOUDSDK_PROXY_PORT"
@@ -117,7 +112,9 @@ def test_a_plain_cell_with_variables_of_its_own_finds_the_stand_in(
     mine: Path, tmp_path: Path
 ) -> None:
     cell = (FINDS + FROM_HOOK).replace("{mine}", str(mine))
-    said = process(NOTEBOOK + cell, tmp_path, PATH=f"{mine}:{os.environ['PATH']}")
+    kernel = Kernel(tmp_path, PATH=f"{mine}:{os.environ['PATH']}", **READERS)
+    said = kernel.run(START + cell)
+    kernel.close()
     assert said.splitlines()[-6:] == ["spy-demo 9"] * 6
     assert not (mine / "gcloud.calls").exists()
 
