@@ -39,8 +39,10 @@ from workshop.lab import Prepared, Warming, open_lab
 
 # What a lesson imports anyway, and what logs before Airflow tells it how.
 LIBRARIES = (
-    "anywidget", "graphviz", "ipykernel.ipkernel", "ipykernel.kernelapp", "ipywidgets",
-    "sqlalchemy", "workshop.sandbox", "workshop.show", "workshop.slides",
+    "IPython.core.completerlib", "anywidget", "graphviz", "ipykernel.debugger",
+    "ipykernel.ipkernel", "ipykernel.kernelapp", "ipywidgets", "pygraphviz", "sqlalchemy",
+    "traitlets.config.argcomplete_config", "tornado.platform.asyncio", "workshop.exercises",
+    "workshop.sandbox", "workshop.show", "workshop.slides",
 )  # fmt: skip
 SECONDS_IDLE = 3600
 SECONDS_TO_LOOK_ROUND = 1.0  # for forks that ended
@@ -190,6 +192,7 @@ def become(connection: socket.socket, asker: int) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(environment)
+    os.environ["PYDEVD_USE_FRAME_EVAL"] = "NO"  # as debugpy does in a kernel that imports it
     time.tzset()
     tempfile.tempdir = None
     numpy.random.seed()  # Python's own module does so itself
