@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 from workshop.ground import ROOT, notebooks
 from workshop.ground.cells import read_steps
@@ -32,6 +33,16 @@ def brought_names() -> list[str]:
 def test_lint() -> None:
     done = run("ruff", "check", ".")
     assert done.returncode == 0, done.stdout + "\ncorrect it: .venv/bin/ruff check --fix ."
+
+
+def test_no_dag_file_asks_for_a_variable_when_it_is_read(tmp_path: Path) -> None:
+    """AIR003 is a preview, so ruff's settings do not have it."""
+    asks = 'from airflow.sdk import DAG, Variable\n\nwith DAG(Variable.get("name")):\n    pass\n'
+    (tmp_path / "asks.py").write_text(asks, encoding="utf-8")
+    words = ("ruff", "check", "--preview", "--select", "AIR003")
+    assert "outside of a task" in run(*words, str(tmp_path)).stdout
+    done = run(*words, "dags")
+    assert done.returncode == 0, done.stdout
 
 
 def test_format() -> None:
