@@ -38,13 +38,15 @@ class Service(NamedTuple):
     http_refusal: bool = False
     limits_first: bool = False
     loses: bool = False
+    malformed: str = ""
     short: tuple[str, ...] = ("name",)
     not_filtered: tuple[str, ...] = ()
 
     @property
     def faults(self) -> tuple[str, ...]:
         """The faults that it can have."""
-        return (*FAULTS, "partial") if self.loses else FAULTS
+        own = {"partial": self.loses, "malformed": self.malformed}
+        return (*FAULTS, *filter(own.get, own))
 
     def cell(self, api: Object, head: str) -> str:
         """Return what the table of a list shows of an object, as gcloud has it, under a head."""
@@ -99,8 +101,9 @@ def sql_cells(api: Object) -> dict[str, str]:
 
 
 def sql_shown(api: Object) -> Object:
-    """Return a database as gcloud shows it: one that is never activated is stopped."""
-    never = api["settings"].get("activationPolicy") == "NEVER"
+    """Return a database as gcloud shows it: one that is never activated is stopped; no null."""
+    never = (api["settings"] or {}).get("activationPolicy") == "NEVER"
+    api = {key: value for key, value in api.items() if value is not None}
     return api | {"state": "STOPPED"} if never else api
 
 
@@ -243,6 +246,9 @@ def _repeated(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def list_api(world: dict[str, Any], service: str, project: str) -> list[Object]:
     """Return what the service's list API answers with."""
     objects = [SERVICES[service].as_api(project, it) for it in world["services"][service]]
+    if world["faults"].get(service) == "malformed":
+        for api in objects[:1]:
+            api[SERVICES[service].malformed] = None
     for api in objects:
         if api.get("selfLink") in world.get("stopped", ()):
             api["status"] = "TERMINATED"

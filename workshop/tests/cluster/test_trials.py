@@ -66,6 +66,11 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = [
     # Of these gcloud says nothing: only the API knows what is missing.
     *(({service: "partial"}, NOT_TOLD, NOT_TOLD) for service in ("sql", "bigtable")),
     (
+        {"sql": "malformed"},
+        ("success", "none", "true", "true"),
+        ("success", "none", "true", "true"),
+    ),
+    (
         {"world": "crowd"},
         ("success", "none", "true", "true"),
         ("success", "none", "true, the rest counted", "true"),

@@ -1,5 +1,6 @@
-"""What a list of gcloud loses with status 0, as switches of the sandbox."""
+"""What a list of gcloud lacks with status 0, as switches of the sandbox."""
 
+import json
 from typing import Any
 
 import pytest
@@ -49,7 +50,20 @@ def test_a_silent_list_is_no_answer(printed: Any, service: str) -> None:
         assert printed(world, f"{service} instances {line}") == ("", "", 0)
 
 
-def test_filestore_loses_nothing(enter: Any) -> None:
+def test_a_database_without_settings_is_listed_without_what_they_tell(printed: Any) -> None:
+    """A stopped one, too: that it is stopped stands in the settings."""
+    world = "services: {sql: [{name: a, state: STOPPED}, {name: b}]}\nfaults: {sql: malformed}"
+    form = "--format='value(name,settings.tier,state)'"
+    told = ("a\t\tRUNNABLE\nb\tdb-f1-micro\tRUNNABLE\n", "", 0)
+    assert printed(world, f"sql instances list {form}") == told
+    listed = json.loads(printed(world, "sql instances list --format=json")[0])
+    assert ["settings" in it for it in listed] == [False, True]
+    none = "services: {}\nfaults: {sql: malformed}"
+    assert printed(none, "sql instances list --format=json") == ("[]\n", "", 0)
+
+
+@pytest.mark.parametrize("fault", ["partial", "malformed"])
+def test_filestore_loses_nothing(enter: Any, fault: str) -> None:
     enter(WORLD)
-    with pytest.raises(Problem, match="There is no fault 'filestore: partial'"):
-        sandbox.set_faults({"filestore": "partial"})
+    with pytest.raises(Problem, match=f"There is no fault 'filestore: {fault}'"):
+        sandbox.set_faults({"filestore": fault})

@@ -39,6 +39,7 @@ WORLDS = {path.stem: path.read_text(encoding="utf-8") for path in sandbox.WORLDS
 WORLDS["all denied"] = WORLDS["talk"] + with_all("denied")
 LOSE = [name for name, service in gcloud.SERVICES.items() if service.loses]
 WORLDS["parts"] = WORLDS["talk"] + f"faults: {{{', '.join(f'{name}: partial' for name in LOSE)}}}\n"
+WORLDS["malformed"] = WORLDS["talk"] + "faults: {sql: malformed}\n"
 MANY = WORLDS["busy"].replace("repeat: 500", "repeat: 3000")
 WORLDS["3000 machines"] = MANY
 WORLDS["two of each"] = json.dumps(
