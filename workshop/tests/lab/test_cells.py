@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from workshop import show
 from workshop.ground import Problem
 from workshop.lab import Runs, current, dagcell
 from workshop.lab import inside as lab_inside
+from workshop.slides import magics
 
 FRUIT = """\
 from airflow.sdk import DAG, task
@@ -337,6 +339,18 @@ def test_an_import_of_an_older_airflow_names_today_s(lab: Any) -> None:
     gone = "from airflow.operators.subdag import SubDagOperator\n"
     told = dagcell.todays_names(ImportError("x", name="airflow.operators.subdag"), gone)
     assert told == ["`airflow.operators.subdag.SubDagOperator` is removed in Airflow 3.0"]
+
+
+def test_an_older_import_in_a_plain_cell_is_shown_with_today_s_name(cell: Any, capsys: Any) -> None:
+    magics.follow(InteractiveShell.instance())
+    with pytest.raises(ImportError):
+        cell("one = 1\nfrom airflow.operators.bash_operator import BashOperator\n")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "ModuleNotFoundError: No module named 'airflow.operators.bash_operator'"
+    assert "BashOperator" in second and "airflow.providers.standard.operators.bash" in second
+    with pytest.raises(ImportError):
+        cell("from airflow import nothing\n")
+    assert "Traceback" in capsys.readouterr().out, "of what ruff does not know IPython tells"
 
 
 @pytest.mark.parametrize(("old", "new"), [('"fruit"', '"owoce_żółte"'), ("pears(", "grusze_ź(")])

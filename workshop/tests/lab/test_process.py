@@ -103,7 +103,12 @@ def test_streams_are_what_programs_expect(lab: Any) -> None:
 def type_in(monkeypatch: Any, *commands: str) -> None:
     """Answer the debugger's questions, as a learner does in the cell."""
     left = iter(commands)
-    monkeypatch.setattr("builtins.input", lambda prompt: next(left))
+
+    def answer(prompt: str) -> str:
+        print(prompt)
+        return next(left)
+
+    monkeypatch.setattr("builtins.input", answer)
 
 
 def test_a_breakpoint_asks_at_the_cell_and_not_in_the_log(
@@ -122,10 +127,26 @@ def test_a_breakpoint_asks_at_the_cell_and_not_in_the_log(
     assert logged(done) == [("info", "before"), ("info", "12")]
     said = capsys.readouterr().out
     assert said.splitlines() == [
-        "> stops.py(11)work()", "-> result = sum(amounts)", "[3, 4]",
-        "> stops.py(12)work()", "-> print(result)", "12",
+        "> stops.py(11)work()", "-> result = sum(amounts)",
+        "(Pdb) ", "[3, 4]", "(Pdb) ", "(Pdb) ",
+        "> stops.py(12)work()", "-> print(result)",
+        "(Pdb) ", "12", "(Pdb) ",
     ]  # fmt: skip
     assert sys.breakpointhook is before
+
+
+def test_an_interrupt_after_a_breakpoint_is_the_cell_s_and_not_the_debugger_s(
+    lab: Any, monkeypatch: Any
+) -> None:
+    type_in(monkeypatch, "c")
+    done = run(
+        "goes_by",
+        "import signal",
+        "before = signal.getsignal(signal.SIGINT)",
+        "breakpoint()",
+        "assert signal.getsignal(signal.SIGINT) is before",
+    )
+    assert done.state == "success"
 
 
 def test_the_debugger_runs_no_file_of_the_reader_s(
