@@ -82,9 +82,9 @@ def test_an_interrupt_meanwhile_says_that_airflow_goes_on(seen: Any, monkeypatch
 
     warm = threading.Event()
     monkeypatch.setattr(warm, "wait", interrupted)
-    with pytest.raises(Problem) as raised:
+    with pytest.raises((Problem, KeyboardInterrupt)) as raised:  # which pytest itself would follow
         wait_for_airflow(warm)
-    assert raised.value.__suppress_context__
+    assert isinstance(raised.value, Problem) and raised.value.__suppress_context__
     assert str(raised.value) == "Interrupted; Airflow goes on starting. Run the cell again."
 
 
