@@ -37,6 +37,7 @@ NOT_THE_LEARNER_S = (
     str(Path(__file__).parents[1]),
     "<frozen ", "<string>", "<attrs", "<template",
 )  # fmt: skip
+MAKES_DAGS = ("airflow.sdk.bases.", "airflow.sdk.definitions.")  # a file's lines call these
 CHANGES = "workshop_changes"  # a table of the workbook's own, in its private database
 # What Airflow logs when a task lets go before it ends: for this a listener has no method.
 LETS_GO = {

@@ -1,8 +1,12 @@
-"""An interrupted cell: one sentence, no process left behind, and a database for the next run."""
+"""An interrupted cell: one sentence, no process left behind, and a database for the next run.
+
+And what other errors show.
+"""
 
 import os
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -55,6 +59,31 @@ def _end_commands_of(ti: Any) -> None:
             process.kill()
 
 
+@contextmanager
+def _ending_at_the_learner_s_line(trace: Any) -> Iterator[None]:
+    """Hide what Airflow did inside, where it refuses the task, arrow or DAG of a line.
+
+    A run stays whole, and so does an operator's `execute` that a line calls by itself. `%debug`
+    has all of it afterwards.
+    """
+    last: Any = None
+    while trace:
+        if not trace.tb_frame.f_code.co_filename.startswith(inside.NOT_THE_LEARNER_S):
+            last = trace
+        trace = trace.tb_next
+    below = last and last.tb_next
+    frame = below and below.tb_frame
+    makes = frame and frame.f_globals.get("__name__", "").startswith(inside.MAKES_DAGS)
+    if not makes or frame.f_code.co_name == "wrapper":
+        yield
+        return
+    last.tb_next = None
+    try:
+        yield
+    finally:
+        last.tb_next = below
+
+
 def show_error(shell: Any, kind: Any, error: Any, trace: Any) -> None:
     """Show what a cell raised; an interrupt between two tasks as a sentence, as one within a task.
 
@@ -68,5 +97,6 @@ def show_error(shell: Any, kind: Any, error: Any, trace: Any) -> None:
     if kind is KeyboardInterrupt and any(name.startswith("airflow.") for name in modules):
         inside.release_database(error)
         error = Interrupted("Interrupted: the run was stopped.")
-    # As IPython shows what it shows by itself.
-    shell.showtraceback((type(error), error, trace), running_compiled_code=True)
+    with _ending_at_the_learner_s_line(trace):
+        # As IPython shows what it shows by itself.
+        shell.showtraceback((type(error), error, trace), running_compiled_code=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from workshop.ground import Problem
 from workshop.lab import inside
-from workshop.lab.dagcell import DagFolder
+from workshop.lab.dagcell import DagFolder, circle
 from workshop.lab.process import no_running_loop, put_back
 from workshop.lab.session import current
 
@@ -31,7 +31,7 @@ class Runs:
             Problem: Airflow cannot store or run it.
         """
         self._dag_id = dag.dag_id
-        if problem := inside.why_not(dag):
+        if problem := circle(dag) or inside.why_not(dag):
             raise Problem(problem)
         folder = current()[DagFolder]
         if folder.is_saving:

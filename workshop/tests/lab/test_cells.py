@@ -353,6 +353,74 @@ def test_an_older_import_in_a_plain_cell_is_shown_with_today_s_name(cell: Any, c
     assert "Traceback" in capsys.readouterr().out, "of what ruff does not know IPython tells"
 
 
+@pytest.mark.parametrize(
+    ("body", "line", "said"),
+    [
+        (
+            "BashOperator(task_id='a', bash_command='x')\n    "
+            "BashOperator(task_id='a', bash_command='x')",
+            "----> 5     BashOperator(task_id='a', bash_command='x')",
+            "DuplicateTaskIdFound: Task id 'a' has already been added to the Dag",
+        ),
+        (
+            "BashOperator(task_id='a')",
+            "----> 4     BashOperator(task_id='a')",
+            "TypeError: missing keyword argument 'bash_command'",
+        ),
+        (
+            "BashOperator(task_id='a', bash_command='x') >> 3",
+            "----> 4     BashOperator(task_id='a', bash_command='x') >> 3",
+            "AttributeError: 'int' object has no attribute 'update_relative'",
+        ),
+        (
+            "task(lambda: 1, task_id='a').function() / 0",
+            "----> 4     task(lambda: 1, task_id='a').function() / 0",
+            "ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_what_airflow_refuses_in_a_plain_cell_is_shown_at_the_cell_s_line_alone(
+    cell: Any, capsys: Any, body: str, line: str, said: str
+) -> None:
+    shell = InteractiveShell.instance()
+    magics.follow(shell)
+    shell.colors = "nocolor"
+    with pytest.raises(Exception, match=re.escape(said.partition(": ")[2])):
+        cell(
+            "from airflow.sdk import DAG, task\n"
+            "from airflow.providers.standard.operators.bash import BashOperator\n"
+            f"with DAG('refused') as refused:\n    {body}\n"
+        )
+    lines = capsys.readouterr().out.splitlines()
+    assert line in lines and lines[-1] == said
+    assert len([it for it in lines if it.startswith(("Cell In", "File "))]) == 1
+
+
+def test_an_operator_that_a_cell_executes_by_itself_shows_where_it_failed(
+    cell: Any, capsys: Any
+) -> None:
+    magics.follow(InteractiveShell.instance())
+    with pytest.raises(ValueError, match="the reason"):
+        cell(
+            "from airflow.sdk import BaseOperator\n"
+            "class Fails(BaseOperator):\n    def execute(self, context):\n"
+            "        int.from_bytes(self.inner(), 'big')\n"
+            "    def inner(self):\n        raise ValueError('the reason')\n"
+            "Fails(task_id='fails').execute({})\n"
+        )
+    assert "in Fails.inner" in re.sub("\x1b.*?m", "", capsys.readouterr().out)
+
+
+def test_arrows_that_lead_in_a_circle_are_a_sentence_in_a_plain_cell(cell: Any) -> None:
+    ring = "from airflow.sdk import DAG, task\nwith DAG('ring') as ring:\n"
+    ring += "    a, b = (task(lambda: 1, task_id=name)() for name in 'ab')\n    a >> b >> a\n"
+    with pytest.raises(Problem) as told:
+        cell(f"{ring}ring.test()")
+    assert str(told.value) == (
+        "These arrows lead in a circle: a >> b >> a. A DAG has none: take one of them out."
+    )
+
+
 @pytest.mark.parametrize(("old", "new"), [('"fruit"', '"owoce_żółte"'), ("pears(", "grusze_ź(")])
 def test_ids_beyond_ascii_fail_with_airflow_s_reason_and_the_cure(
     lab: Any, capsys: Any, old: str, new: str
