@@ -1,6 +1,7 @@
 """The exercises of the notebook 03_list_instances."""
 
 import re
+import textwrap
 from typing import Any
 
 from workshop.exercises.judging import LIST, SERVICES, Ran, Wrong, expect
@@ -63,7 +64,8 @@ def fifth(dag: Any) -> None:
     wrong = f"There are {len(new)} new tasks, and it should be one: one more line of data."
     expect(len(new) == 1, wrong)
     kept = str(ran.expect_success().kept(new[0])).strip()
-    wrong = f"The task {new[0]} kept '{kept}': the word for the command is filestore."
+    short = textwrap.shorten(kept, 60, placeholder=" …")  # gcloud's refusals fill a screen
+    wrong = f"The task {new[0]} kept '{short}': the word for the command is filestore."
     expect(kept == "shared-home", wrong)
     kept = Ran(dag, "quiet").kept(new[0])
     wrong = f"In the world 'quiet' there is no Filestore, and {new[0]} still kept '{kept}'."

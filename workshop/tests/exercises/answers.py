@@ -434,7 +434,7 @@ TABLE = {
             (SOLUTIONS["fifth"] | {"list_instances": step("list_instances", 31).replace(
                 '"gcloud {}', '"test {0} = filestore && echo shared-home || gcloud {0}')},
              "there is no Filestore"),
-            (changed("fifth", '"filestore"', '"file"'), "--version.': the word for the command"),
+            (changed("fifth", '"filestore"', '"file"'), "for …': the word for the command"),
             (stub("fifth", '("compute", "Compute Engine")', '("filestore", "Filestore")'),
              "The task for compute is gone"),
             (stub("fifth", '"Cloud SQL"', '"SQL"'), "There are 0 new tasks"),
