@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from workshop.authoring.checking import runs
 from workshop.authoring.checking.runs import SHOTS
 from workshop.authoring.editions.notes import write_notes
-from workshop.authoring.editions.site import write_site
+from workshop.authoring.editions.site import BOOK, write_site
 from workshop.ground import ROOT
 from workshop.ground.cells import read_attempts
 from workshop.ground.talk import read_notebooks
@@ -34,6 +34,7 @@ WEEKLY = pytest.mark.weekly
 # Every check opens one that brings pictures of each kind.
 DAILY = ("07_complex_dags",)
 LESSONS = [row["notebook"] for row in read_notebooks()]
+PAGES = sorted(path.stem for path in BOOK.glob("*.md"))  # of the site, that are no notebook
 # Every cell runs in nbval already. These bring what only a browser shows: pictures of each kind,
 # plots, a graph that is alive, switches. Exercises run 00 and 03 to 06 as well.
 WHOLE = ("02_concepts", pytest.param("07_complex_dags", marks=WEEKLY))
@@ -510,7 +511,7 @@ def test_a_run_is_replayed_by_keyboard(visit: Any, name: str, task: str, left: s
     "name",
     [
         pytest.param(name, marks=() if name in ("index", "06_the_whole_dag") else WEEKLY)
-        for name in ("index", *LESSONS, "slides", "glossary", "tools", "search")
+        for name in (*PAGES, *LESSONS, "search", "genindex")
     ],
 )
 def test_a_page_bars_nobody(visit: Any, name: str) -> None:
