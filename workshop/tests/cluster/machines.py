@@ -8,7 +8,6 @@ what each machine's task saw, as JSON.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,6 @@ import yaml
 from workshop import start
 from workshop.cluster import Cluster, Components, databases
 from workshop.cluster.components import HERE
-from workshop.sandbox import unused_port
 
 HEAD = "10.18.0.1"
 MACHINES = {"one": "10.18.1", "two": "10.18.2"}
@@ -78,27 +76,17 @@ def serve_git(folder: Path, at_end: ExitStack) -> str:
     return f"git://{HEAD}/spies"
 
 
-def serve_databases(servers: Components, at_end: ExitStack) -> None:
+def serve_databases(servers: Components) -> None:
     """Start PostgreSQL and Redis where other machines reach them, and name them for a cluster."""
-    databases.postgres_address(servers, at_end, lambda address: None)
-    data = servers.home / "pg"
-    before = servers.processes.pop("postgres")
-    before.send_signal(signal.SIGINT)
-    before.wait()
-    with (data / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+    with (databases.make_postgres(servers) / "pg_hba.conf").open("a", encoding="utf-8") as rules:
         rules.write("host all all 10.18.0.0/16 trust\n")
-    programs, user = databases._programs(servers, data)
-    postgres, redis = unused_port(), unused_port()
-    words = [str(programs / "postgres"), "-D", str(data), "-k", str(data), "-p", str(postgres),
-             "-c", f"listen_addresses={HEAD}", "-c", "max_connections=200"]  # fmt: skip
-    servers.start("postgres", words, cwd=data, **user)
-    ask = [str(programs / "pg_isready"), "--quiet", "--host", HEAD, "--port", str(postgres)]
-    servers.started(lambda: subprocess.call(ask) == 0)
-    words = [databases.redis_program(), "--bind", HEAD, "--port", str(redis), "--save", "",
+    databases.serve_postgres(servers, HEAD)
+    words = [databases.redis_program(), "--bind", HEAD, "--save", "",
              "--requirepass", PASSWORD, "--dir", str(servers.home)]  # fmt: skip
     servers.start("redis", words)
-    os.environ[databases.POSTGRES] = f"postgresql://airflow@{HEAD}:{postgres}/postgres"
-    os.environ[databases.REDIS] = f"redis://:{PASSWORD}@{HEAD}:{redis}/0"
+    servers.started(lambda: "Ready to accept" in servers.printed("redis"))
+    os.environ[databases.POSTGRES] = f"postgresql://airflow@{HEAD}/postgres"
+    os.environ[databases.REDIS] = f"redis://:{PASSWORD}@{HEAD}/0"
 
 
 def main() -> None:
@@ -117,7 +105,7 @@ def main() -> None:
         (folder / "servers").mkdir()
         servers = Components(folder / "servers", folder, dict(os.environ))
         at_end.callback(servers.stop)
-        serve_databases(servers, at_end)
+        serve_databases(servers)
         bundles = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
         settings = {"AIRFLOW__API__HOST": "0.0.0.0", bundles: json.dumps([bundle]), "NO_PROXY": "*"}
         cluster = Cluster("celery", workers=0, settings=settings)
