@@ -26,7 +26,7 @@ from redis.retry import Retry
 
 from workshop import sandbox
 from workshop.authoring.measuring.race import Peak
-from workshop.cluster import Cluster, cluster, databases, keeper
+from workshop.cluster import Cluster, cluster, components, databases, keeper
 from workshop.cluster.keeper import alive
 from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
@@ -291,6 +291,33 @@ def test_an_interrupted_run_is_a_sentence_and_the_cluster_goes_on(lab: Any) -> N
         with pytest.raises(Problem, match="Interrupted; the cluster goes on"):
             it.finish(run)
         assert it.get("dags/nap")["dag_id"] == "nap"
+
+
+@pytest.mark.weekly
+def test_a_late_wait_ends_nothing_and_who_was_killed_is_named(
+    lab: Any, monkeypatch: Any, request: Any
+) -> None:
+    dagcell.write("nap", NAP, {})
+    begun = time.monotonic()
+    it = Cluster("local")
+    request.addfinalizer(it.stop)
+    it.wait()
+    # As when somebody talked meanwhile: more time has gone by than a start may take.
+    monkeypatch.setattr(components, "SECONDS_TO_START", (time.monotonic() - begun) / 2)
+    for _ in range(2):
+        it.wait()
+    monkeypatch.undo()
+    run = it.trigger("nap")
+    for name in ("scheduler", "api-server", "postgres"):
+        psutil.Process(it.processes[name].pid).kill()
+        with pytest.raises(Problem, match=f"^{name} ended with status -9: "):
+            it.finish(run)
+        if name in it.parts:
+            it.airflow(name)
+            it.wait()
+    it._keeper.kill()
+    it.stop()
+    assert not of_home(it.home) and not it.home.exists()
 
 
 @pytest.mark.weekly
