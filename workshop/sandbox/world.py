@@ -340,6 +340,7 @@ def is_real() -> bool:
 def tell_today() -> None:
     """Tell gcp_spy_today the webhook and the recipient."""
     webhook, recipient = (os.environ[name] for name in DAG_VARIABLES[:2])
-    connection = {"conn_type": "slackwebhook", "password": webhook, "extra": {"timeout": 3}}
+    # No short timeout: on a busy machine each answer takes a while, and a message went out twice.
+    connection = {"conn_type": "slackwebhook", "password": webhook}
     values = (json.dumps(connection), recipient)
     os.environ.update(zip(TODAY_VARIABLES, values, strict=True))

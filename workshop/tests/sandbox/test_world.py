@@ -201,7 +201,6 @@ def test_the_dags_are_told_of_the_sandbox(lab: Any, monkeypatch: Any) -> None:
     assert json.loads(connection) == {
         "conn_type": "slackwebhook",
         "password": os.environ["GCPSPY_SLACK_WEBHOOK"],
-        "extra": {"timeout": 3},
     }
     assert recipient == os.environ["GCPSPY_RECIPIENT_EMAIL"]
 
