@@ -402,18 +402,17 @@ class Cluster(Components):
         )
         return Run(dag_id, found[0]["dag_run_id"], found[0]["state"])
 
-    def changed(self, path: str, key: str, old: Any, *, seconds: float = SECONDS) -> Any:
+    def changed(self, path: str, key: str, old: Any) -> Any:
         """Wait until the REST API answers with another value for a key, and return it.
 
         Raises:
-            Problem: it is still the old one after `seconds`.
+            Problem: it is still the old one when the time is over.
         """
         return self._wait_for(
             lambda: self.get(path)[key],
             lambda new: new != old,
             lambda _: f"{key} of {path} did not change.",
             show=lambda _: f"Waiting until {key} of {path} changes.",
-            seconds=seconds,
         )
 
     def in_database(self, run: Run, task_id: str, *, until: list[str | None]) -> str | None:
@@ -427,11 +426,15 @@ class Cluster(Components):
             until: the states to wait for.
 
         Raises:
-            Problem: it is in none of them when the time is over.
+            Problem: it is in none of them when the time is over, or a process ended.
         """
-        address = self.environment[CONNECTION]
+
+        def ask() -> str | None:
+            self.ensure_running()
+            return inside.task_state(self.environment[CONNECTION], run, task_id)
+
         return wait_for(
-            lambda: inside.task_state(address, run, task_id),
+            ask,
             lambda state: state in until,
             lambda state: f"{task_id} is {state}, and not one of {until}.",
             show=lambda state: f"The database says that {task_id} is {state}.",

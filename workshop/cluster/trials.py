@@ -137,13 +137,14 @@ def worker_of(cluster: Cluster, service: str) -> psutil.Process:
     """Wait until a task lists a service, and return the worker that it runs in.
 
     Raises:
-        Problem: none does in time.
+        Problem: none does in time, or there is no scheduler.
     """
 
     # The stand-in gets this file at each call, and nobody else does.
     faults = str(current()[sandbox.Sandbox].home / "faults.json")
 
     def lister() -> psutil.Process | None:
+        cluster.ensure_running("scheduler")
         for worker in psutil.Process(cluster.processes["scheduler"].pid).children():
             with suppress(psutil.Error):
                 for process in worker.children(recursive=True):

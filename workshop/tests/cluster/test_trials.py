@@ -229,7 +229,9 @@ def test_the_worker_that_lists_a_service_is_found_and_ends(box: sandbox.Sandbox)
     code = "while :; do gcloud compute instances list > /dev/null; done"
     code = f"bash -c '{code}' & bash -c 'sleep 3600' & wait"
     scheduler = subprocess.Popen(["bash", "-c", code])
-    cluster: Any = SimpleNamespace(processes={"scheduler": scheduler})
+    cluster: Any = SimpleNamespace(
+        processes={"scheduler": scheduler}, ensure_running=lambda name: None
+    )
     try:
         worker = trials.worker_of(cluster, "compute")
         assert worker.ppid() == scheduler.pid and "gcloud" in worker.cmdline()[-1]
