@@ -137,7 +137,7 @@ class Debugger(pdb.Pdb):
     def format_stack_entry(self, frame_lineno: Any, lprefix: str = ": ") -> str:
         """Return where the task stands; a cell's file is a number that says nothing."""
         path = self.canonic(frame_lineno[0].f_code.co_filename)
-        return super().format_stack_entry(frame_lineno, lprefix).replace(path, place_of(path), 1)
+        return super().format_stack_entry(frame_lineno, lprefix).replace(path, place_of(path))
 
 
 def place_of(filename: str) -> str:

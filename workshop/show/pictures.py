@@ -22,7 +22,7 @@ class Picture:
     def _repr_html_(self) -> str:
         # An img with its data inside survives an untrusted notebook; an inline svg does not.
         data = base64.b64encode(self.svg.encode()).decode()
-        alt = html.escape(self.alt, quote=True)
+        alt = html.escape(self.alt)
         style = "max-width:100%;height:auto;background:#ffffff;border-radius:6px"
         return f'<img alt="{alt}" style="{style}" src="data:image/svg+xml;base64,{data}">'
 

@@ -341,13 +341,23 @@ def test_an_import_of_an_older_airflow_names_today_s(lab: Any) -> None:
     assert told == ["`airflow.operators.subdag.SubDagOperator` is removed in Airflow 3.0"]
 
 
-def test_an_older_import_in_a_plain_cell_is_shown_with_today_s_name(cell: Any, capsys: Any) -> None:
+def test_an_older_import_in_a_plain_cell_is_shown_with_today_s_name(
+    cell: Any, capsys: Any, work_in: Path, monkeypatch: Any
+) -> None:
     magics.follow(InteractiveShell.instance())
     with pytest.raises(ImportError):
         cell("one = 1\nfrom airflow.operators.bash_operator import BashOperator\n")
-    first, second = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr().out
+    first, second = shown.splitlines()
     assert first == "ModuleNotFoundError: No module named 'airflow.operators.bash_operator'"
     assert "BashOperator" in second and "airflow.providers.standard.operators.bash" in second
+    (work_in / "older.py").write_text(
+        "from airflow.operators.bash_operator import BashOperator\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(work_in)
+    with pytest.raises(ImportError):
+        cell("import older\n")
+    assert capsys.readouterr().out == shown, "it stands in the learner's own module"
     with pytest.raises(ImportError):
         cell("from airflow import nothing\n")
     assert "Traceback" in capsys.readouterr().out, "of what ruff does not know IPython tells"

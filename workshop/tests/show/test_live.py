@@ -93,6 +93,28 @@ def test_the_drawing_follows_a_dag_that_has_changed(whole: Any, dag_with: Any) -
     assert ">z<" in watched.graphs["unfolded"]
 
 
+def test_an_arrow_that_is_new_inside_a_group_is_drawn_and_seconds_have_tenths(
+    lab: Any, sent: list[dict[str, Any]], monkeypatch: Any
+) -> None:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG, TaskGroup
+
+    def inner(*, arrow: bool) -> Any:
+        with DAG("inner") as dag, TaskGroup("g"):
+            a, b = (EmptyOperator(task_id=name) for name in "ab")
+            if arrow:
+                a >> b
+        return dag
+
+    watched, times = watch(inner(arrow=False)), iter([10.0, 12.34])
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    ti = {"dag_id": "inner", "run_id": "r", "task_id": "g.a", "map_index": -1, "try_number": 1}
+    task = SimpleNamespace(dag=inner(arrow=True))
+    watched.changed(SimpleNamespace(**ti, task=task), "running")
+    assert watched.graphs["unfolded"].count('class="edge"') == 1
+    assert sent[-1]["known"] == {"state": "running", "tries": 1, "seconds": 2.3}
+
+
 def big() -> Any:
     from airflow.providers.standard.operators.empty import EmptyOperator
     from airflow.sdk import DAG, TaskGroup

@@ -1,5 +1,6 @@
 """Pictures, tables and logs of a DagRun."""
 
+import base64
 import re
 from itertools import pairwise
 from types import SimpleNamespace
@@ -126,6 +127,10 @@ def test_a_graph_of_one_s_own(lab: Any) -> None:
     picture = show.draw(graph)
     assert repr(picture) == 'running -> success [label="3 times"]\nsuccess -> end'
     assert picture.alt == 'Graph: running -> success [label="3 times"]; success -> end'
+    markup = picture._repr_html_()
+    assert 'alt="Graph: running -&gt; success [label=&quot;3 times&quot;]; success -&gt;' in markup
+    data = re.findall("base64,([^\"']+)", markup)[0]
+    assert base64.b64decode(data).decode() == picture.svg
     line, area = re.findall(r'(?:stroke|fill)="(#\w+)"', drawn_node(picture, "success"))[:2]
     assert line == area == STATE_COLORS["success"] and "3 times" in picture.svg
 
