@@ -66,7 +66,11 @@ def with_clusters() -> list[str]:
 
 
 def read_notebooks() -> list[dict[str, str]]:
-    """Return the notebooks in order: notebook, slides, minutes, clusters, needs, what happens."""
+    """Return the notebooks in order, each a row of `notebooks.csv`.
+
+    `minutes` are those of the live plan. `alone` is an estimate in minutes: 150 words a minute,
+    half a minute for a cell with code, five for an exercise.
+    """
     return _rows("notebooks.csv")
 
 
@@ -90,10 +94,10 @@ def notebooks_table(link: str = LINK) -> str:
     Args:
         link: what leads to a notebook, whose name stands for {0}.
     """
-    lines = ["| notebook | slides | minutes live | what happens |", "| --- | --- | --- | --- |"]
+    lines = ["| notebook | slides | minutes live | alone | what happens |", "|" + " --- |" * 5]
     for row in read_notebooks():
-        page = link.format(row["notebook"])
-        lines.append(f"| {page} | {row['slides']} | {row['minutes']} | {row['what happens']} |")
+        cells = (row[name] for name in ("slides", "minutes", "alone", "what happens"))
+        lines.append(f"| {link.format(row['notebook'])} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -1,10 +1,12 @@
 """The table of the slides, and the texts made of it."""
 
+import re
+
 import pytest
 
 from workshop.authoring.checking.generated import INDEX, PICTURE, documents, index, picture
 from workshop.authoring.checking.headless import read
-from workshop.ground import Problem, talk
+from workshop.ground import NOTEBOOKS, Problem, talk
 from workshop.ground.cells import read_steps
 from workshop.ground.talk import PARTS
 
@@ -35,6 +37,16 @@ def test_a_notebook_builds_on_earlier_ones_and_each_can_be_reached() -> None:
     for needed, by in talk.prerequisites():
         assert known.index(needed) < known.index(by)
     assert {by for _, by in talk.prerequisites()} == set(known[1:])
+
+
+def test_the_minutes_alone_are_what_they_are_said_to_be_an_estimate_of() -> None:
+    for row in talk.read_notebooks():
+        cells = read(NOTEBOOKS / f"{row['notebook']}.ipynb").cells
+        prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        words = sum(len(re.sub(r"\]\([^)]*\)", "]", text).split()) for text in prose)
+        exercises = sum("### Exercise · " in text for text in prose)
+        estimate = words / 150 + (len(cells) - len(prose)) / 2 + 5 * exercises
+        assert abs(int(row["alone"]) - estimate) <= 5, f"{row['notebook']}: about {estimate:.0f}"
 
 
 @pytest.mark.parametrize("number", [0, -1, 1000])
