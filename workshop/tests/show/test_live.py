@@ -106,7 +106,8 @@ def test_an_arrow_that_is_new_inside_a_group_is_drawn_and_seconds_have_tenths(
                 a >> b
         return dag
 
-    watched, times = watch(inner(arrow=False)), iter([10.0, 12.34])
+    # Not by watch(): its run is in no database, where the next cell would look for it.
+    watched, times = live.Watched(inner(arrow=False)), iter([10.0, 12.34])
     monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: next(times)))
     ti = {"dag_id": "inner", "run_id": "r", "task_id": "g.a", "map_index": -1, "try_number": 1}
     task = SimpleNamespace(dag=inner(arrow=True))
