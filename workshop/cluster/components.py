@@ -324,8 +324,14 @@ class Components:
         assert self._keeper.stdin
         with suppress(BrokenPipeError):
             self._keeper.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._keeper.wait(SECONDS_TO_STOP)
+        with suppress(Problem):  # who called looks at what is left
+            wait_for(
+                self._keeper.poll,
+                lambda status: status is not None,
+                lambda _: "It took too long.",
+                show=lambda _: "Everything that was started ends.",
+                seconds=SECONDS_TO_STOP,
+            )
 
 
 @contextmanager

@@ -28,19 +28,20 @@ def wait_for(
         ask: returns the answer of now, or raises to end the waiting.
         right: says whether an answer is the one waited for.
         late: returns the sentence for when the time is over, from the last answer.
-        show: returns the text to show meanwhile; without it nothing is shown.
+        show: returns the text to show meanwhile, with the seconds; without it nothing is shown.
         seconds: how long to wait.
         interrupted: the sentence for when the cell is interrupted.
 
     Raises:
         Problem: the time is over, or the cell was interrupted.
     """
-    end = time.monotonic() + seconds
+    begun = time.monotonic()
     with Progress(interrupted) as progress:
         while not right(answer := ask()):
-            if time.monotonic() > end:
+            waited = time.monotonic() - begun
+            if waited > seconds:
                 raise Problem(late(answer))
             if show:
-                progress.show(show(answer))
+                progress.show(f"{show(answer)}\n{waited:.0f} s")
             time.sleep(PAUSE)
     return answer

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from workshop.authoring.upkeep.locks import LOCK, pins
 from workshop.ground import BUILD, DAGS, Problem
 from workshop.lab.home import Home, settings
+from workshop.show import Progress
 
 FOLDER = BUILD / "composer"
 VARIABLES = Path(__file__).with_name("variables.env")
@@ -89,14 +91,19 @@ def complaints(folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as home:
         # No variable of this environment: a DAG file must be readable without secrets.
         clean = {"PATH": os.defpath, "HOME": home} | settings(Home(Path(home)))
-        try:
-            read = subprocess.run(
-                [sys.executable, "-I", "-B", "-c", READ, str(folder / "dags")],
-                env=clean, capture_output=True, text=True, timeout=SECONDS,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return [*found, f"the DAG files were not read within {SECONDS} seconds"]
-    if read.returncode:
-        last = (read.stderr or read.stdout).strip().splitlines()[-1:]
+        with Progress() as progress, subprocess.Popen(
+            [sys.executable, "-I", "-B", "-c", READ, str(folder / "dags")], env=clean, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as reader:  # fmt: skip
+            for waited in range(SECONDS):
+                progress.show(f"An Airflow of its own reads the DAG files: {waited} s")
+                with suppress(subprocess.TimeoutExpired):
+                    printed, said = reader.communicate(timeout=1)
+                    break
+            else:
+                reader.kill()
+                return [*found, f"the DAG files were not read within {SECONDS} seconds"]
+    if reader.returncode:
+        last = (said or printed).strip().splitlines()[-1:]
         found.append(f"a DAG file cannot be read: {' '.join(last)}")
     return found

@@ -20,7 +20,7 @@ import pytest
 
 from workshop.authoring.checking.headless import code_of, read
 from workshop.authoring.checking.pictures import picture_flaws
-from workshop.cluster import Components, cluster, launcher, screenshot
+from workshop.cluster import Components, cluster, launcher, screenshot, waiting
 from workshop.cluster.keeper import alive
 from workshop.ground import NOTEBOOKS, Problem
 from workshop.show import Progress, draw
@@ -44,6 +44,20 @@ def it(tmp_path: Path) -> Iterator[Components]:
 
 def processes(it: Components) -> list[psutil.Process]:
     return [process for part in it.tree().values() for process in part]
+
+
+def test_whoever_waits_sees_the_seconds_pass(it: Components, monkeypatch: Any) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(Progress, "show", lambda self, text: shown.append(text))
+    times = iter([0.0, 1.2, 3.4, 5.6])
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=times.__next__, sleep=abs))
+    answers = iter(range(4))
+    waiting.wait_for(answers.__next__, lambda n: n == 3, str, show=lambda n: f"{n} of 3")
+    assert shown == ["0 of 3\n1 s", "1 of 3\n3 s", "2 of 3\n6 s"]
+    monkeypatch.undo()
+    monkeypatch.setattr(Progress, "show", lambda self, text: shown.append(text))
+    it.stop()
+    assert shown[-1].startswith("Everything that was started ends.")
 
 
 def test_all_ends_and_the_home_goes(it: Components) -> None:
