@@ -25,7 +25,7 @@ import yaml
 
 from workshop.cluster.keeper import alive
 from workshop.cluster.launcher import fork
-from workshop.cluster.waiting import PAUSE, SECONDS, wait_for
+from workshop.cluster.waiting import PAUSE, SECONDS, answer_of, wait_for
 from workshop.ground import Problem
 from workshop.lab.home import Home, settings
 from workshop.sandbox import handed_on, is_real, unused_port
@@ -188,7 +188,7 @@ class Components:
     def healthy(self) -> set[str]:
         """Return the components that Airflow itself calls healthy."""
         with suppress(requests.RequestException, ValueError):
-            health = requests.get(f"{self.address}/api/v2/monitor/health", timeout=10).json()
+            health = self._http("GET", "api/v2/monitor/health", timeout=10).json()
             states = {"api-server": "healthy"} | {
                 name.replace("_", "-"): part["status"] for name, part in health.items()
             }
@@ -275,13 +275,20 @@ class Components:
     def _request(self, method: str, path: str, body: Any) -> requests.Response:
         if not self.token:
             login = {"username": "admin", "password": self.password}
-            answer = requests.post(f"{self.address}/auth/token", json=login, timeout=SECONDS)
+            answer = self._http("POST", "auth/token", json=login)
             if answer.status_code >= 500:
                 return answer
             self.token = answer.json()["access_token"]
         headers = {"Authorization": f"Bearer {self.token}"}
-        url = f"{self.address}/api/v2/{path}"
-        return requests.request(method, url, json=body, headers=headers, timeout=SECONDS)
+        return self._http(method, f"api/v2/{path}", json=body, headers=headers)
+
+    def _http(
+        self, method: str, path: str, *, timeout: float = SECONDS, **options: Any
+    ) -> requests.Response:
+        return answer_of(
+            lambda: requests.request(method, f"{self.address}/{path}", timeout=timeout, **options),
+            "Waiting for the api-server's answer",
+        )
 
     def tree(self) -> dict[str, list[psutil.Process]]:
         """Return each process that was started, with those it started."""

@@ -114,14 +114,20 @@ def _wait_for_callback(cluster: Cluster, before: int) -> None:
     )
 
 
-def until_told(word: str, number: int) -> pd.DataFrame:
-    """Wait until so many messages and mails with a word in their titles came, and return them.
+def until_told(cluster: Cluster, word: str, number: int) -> pd.DataFrame:
+    """Wait until a triggerer has sent messages or mails with a word in their titles; return them.
+
+    Args:
+        cluster: the triggerer's.
+        word: in each title.
+        number: how many to wait for.
 
     Raises:
-        Problem: they did not come in time.
+        Problem: they did not come in time, a process ended, or there is no triggerer.
     """
 
     def told() -> pd.DataFrame:
+        cluster.ensure_running("scheduler", "triggerer")
         arrived = sandbox.arrived()
         return arrived[arrived["title"].str.contains(word, regex=False)]
 

@@ -1,7 +1,9 @@
 """The one loop that waits for something, shows what it is, and gives up with a sentence."""
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from workshop.ground import Problem
@@ -11,6 +13,7 @@ Answer = TypeVar("Answer")
 GOES_ON = "Interrupted; the cluster goes on. Run the cell again, or stop it."
 SECONDS = 600  # far away, so that a busy machine is no fault; an interrupt ends any wait
 PAUSE = 0.2  # seconds between two questions: each costs the API server some work
+TICK = 1  # second: of one answer that takes longer, the seconds are shown
 
 
 def wait_for(
@@ -45,3 +48,29 @@ def wait_for(
                 progress.show(f"{show(answer)}\n{waited:.0f} s")
             time.sleep(PAUSE)
     return answer
+
+
+def answer_of(ask: Callable[[], Answer], show: str) -> Answer:
+    """Return what a call answers; while it takes long, show what is waited for.
+
+    Args:
+        ask: the call. It goes on in its thread when the cell is interrupted.
+        show: the text, without the seconds.
+
+    Raises:
+        Exception: what the call raises.
+    """
+    future: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(ask())
+        except BaseException as error:
+            future.set_exception(error)
+
+    begun = time.monotonic()
+    threading.Thread(target=run, name="answer", daemon=True).start()
+    with Progress() as progress:
+        while not wait([future], TICK).done:
+            progress.show(f"{show}: {time.monotonic() - begun:.0f} s")
+    return future.result()

@@ -115,10 +115,12 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
             return
         run = SimpleNamespace(dag_id=self.dag_id, run_id=self.run_id)
         known = {name: dict(values) for name, values in self.tasks.items()}
-        for task, state in states(run).items():
+        stored = states(run)
+        for task, state in stored.items():
             known.setdefault(task, {"tries": 0})["state"] = state
         self.tasks = known
-        self.run = inside.run_state(run)
+        # Somebody may have deleted the run: the picture then keeps what was told of its tasks.
+        self.run = inside.run_state(run) if stored else ""
 
 
 class RunBar:

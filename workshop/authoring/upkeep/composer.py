@@ -95,14 +95,16 @@ def complaints(folder: Path) -> list[str]:
             [sys.executable, "-I", "-B", "-c", READ, str(folder / "dags")], env=clean, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         ) as reader:  # fmt: skip
-            for waited in range(SECONDS):
-                progress.show(f"An Airflow of its own reads the DAG files: {waited} s")
-                with suppress(subprocess.TimeoutExpired):
-                    printed, said = reader.communicate(timeout=1)
-                    break
-            else:
-                reader.kill()
-                return [*found, f"the DAG files were not read within {SECONDS} seconds"]
+            try:
+                for waited in range(SECONDS):
+                    progress.show(f"An Airflow of its own reads the DAG files: {waited} s")
+                    with suppress(subprocess.TimeoutExpired):
+                        printed, said = reader.communicate(timeout=1)
+                        break
+                else:
+                    return [*found, f"the DAG files were not read within {SECONDS} seconds"]
+            finally:
+                reader.kill()  # where it has ended this does nothing
     if reader.returncode:
         last = (said or printed).strip().splitlines()[-1:]
         found.append(f"a DAG file cannot be read: {' '.join(last)}")

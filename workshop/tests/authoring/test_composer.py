@@ -9,12 +9,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from workshop.authoring.checking.headless import read
 from workshop.authoring.upkeep import composer
 from workshop.ground import DAGS, NOTEBOOKS, Problem
 from workshop.sandbox import DAG_VARIABLES, TODAY_VARIABLES
+from workshop.show import Progress
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,23 @@ def test_what_would_not_work_elsewhere_is_named(made: tuple[Path, str], tmp_path
     assert unread.startswith("a DAG file cannot be read: ")
     assert "package.py" in unread and "secret.py" in unread
     assert "place.py" not in unread and "gcp_spy.py" not in unread
+
+
+def test_an_interrupt_leaves_no_reader_behind(tmp_path: Path, monkeypatch: Any) -> None:
+    began = tmp_path / "began"
+    (tmp_path / "dags").mkdir()
+    waits = f"import pathlib, time  # airflow, dag\npathlib.Path('{began}').touch()\n"
+    waits += "time.sleep(3600)\n"
+    (tmp_path / "dags" / "waits.py").write_text(waits)
+
+    def show(*_: str) -> None:
+        if began.exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "show", show)
+    with pytest.raises(KeyboardInterrupt):
+        composer.complaints(tmp_path)
+    assert not [it for it in psutil.Process().children() if composer.READ in it.cmdline()]
 
 
 def test_an_import_without_a_package_is_a_sentence() -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from workshop.authoring.checking.headless import code_of, read
 from workshop.authoring.checking.pictures import picture_flaws
-from workshop.cluster import Components, cluster, launcher, screenshot, waiting
+from workshop.cluster import Components, cluster, launcher, screenshot, trials, waiting
 from workshop.cluster.keeper import alive
 from workshop.ground import NOTEBOOKS, Problem
 from workshop.show import Progress, draw
@@ -248,6 +248,44 @@ def test_a_question_is_asked_again_until_it_has_an_answer(
     assert answers == []
 
 
+@pytest.mark.parametrize("ask", [lambda it: it.call("GET", "dags"), Components.healthy])
+def test_who_waits_for_one_slow_answer_sees_the_seconds_pass(
+    it: Components, answers: list[Any], monkeypatch: Any, ask: Any
+) -> None:
+    shown: list[str] = []
+    seen = threading.Event()
+    monkeypatch.setattr(waiting, "TICK", 0.01)
+
+    def show(_: Progress, text: str) -> None:
+        shown.append(text)
+        seen.set()
+
+    monkeypatch.setattr(Progress, "show", show)
+    answers.append(lambda: 200 if seen.wait(600) else 500)
+    ask(it)
+    assert re.fullmatch(r"Waiting for the api-server's answer: \d+ s", shown[0])
+
+
+def test_an_interrupt_ends_the_wait_for_an_answer(it: Components, answers: list[Any]) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def never() -> int:
+        asked.set()
+        over.wait(600)
+        return 200
+
+    answers.append(never)
+
+    def interrupt() -> None:
+        asked.wait(600)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        it.call("GET", "dags")
+    over.set()
+
+
 @pytest.mark.parametrize(("status", "wrong"), [(500, "500 Internal Server Error"), (0, "Connect")])
 def test_what_changes_something_is_not_asked_twice(
     it: Components, answers: list[Any], status: int, wrong: str
@@ -278,6 +316,19 @@ def test_a_process_that_is_killed_meanwhile_is_named(
     with pytest.raises(Problem) as raised:
         it.call(method, "dags", {})
     assert str(raised.value) == f"{name} ended with status -9: its last line"
+
+
+def test_who_waits_for_a_triggerer_s_words_hears_of_its_death(it: Components) -> None:
+    for name in ("scheduler", "triggerer"):
+        it.start(name, SLEEP)
+    it.processes["triggerer"].kill()
+    it.processes["triggerer"].wait(600)
+    waits: Any = it
+    with pytest.raises(Problem, match="triggerer ended with status -9"):
+        trials.until_told(waits, "late", 2)
+    del it.processes["triggerer"]
+    with pytest.raises(Problem, match=r"no triggerer now.*airflow\('triggerer'\)"):
+        trials.until_told(waits, "late", 2)
 
 
 def test_one_that_was_taken_away_is_named_with_the_way_back(it: Components) -> None:

@@ -82,6 +82,22 @@ def test_what_never_ran_is_shown_too(lab: Any, dag_with: Any) -> None:
     assert watched.run == "failed"
 
 
+def test_a_run_that_somebody_deleted_is_no_error_in_the_cells_after_it(whole: Any) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    sandbox.enter("talk")
+    watched = watch(whole)
+    run = whole.test()
+    with create_session() as session:
+        session.execute(delete(DagRun).where(DagRun.id == run.id))
+    for _ in range(2):
+        current()[Graphs].settle()
+        assert watched.run == ""
+        assert watched.tasks["send_email"]["state"] == "success"
+
+
 def test_the_drawing_follows_a_dag_that_has_changed(whole: Any, dag_with: Any) -> None:
     sandbox.enter("talk")
     watched = watch(whole)
