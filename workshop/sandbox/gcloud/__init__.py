@@ -4,8 +4,6 @@ The program starts for each call, as a package of its own that imports nothing e
 so the imports here are relative, and few.
 """
 
-from .services import COMPUTE, FUNCTIONS, LISTED, SERVICES, Service, joined, list_api, read_world
+from .services import COMPUTE, SERVICES, Service, list_api, read_world
 
-__all__ = [
-    "COMPUTE", "FUNCTIONS", "LISTED", "SERVICES", "Service", "joined", "list_api", "read_world",
-]  # fmt: skip
+__all__ = ["COMPUTE", "SERVICES", "Service", "list_api", "read_world"]

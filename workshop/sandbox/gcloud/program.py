@@ -1,11 +1,12 @@
-"""A stand-in for the `gcloud` program: it lists the instances of a YAML world, and stops machines.
+"""A stand-in for the `gcloud` program: it lists the instances of a world, and stops machines.
 
-Run as a program of its own, so it imports nothing else of the workbook; `install_gcloud` in
-`workshop/sandbox/world.py` writes the file that starts it. Its arguments are the world's file, a
-file of faults, and gcloud's own words. Which machines were stopped stands in `stopped.txt` beside
-the faults; the world's file stays as it is. What it prints, and where, and its exit status are
-those of Google Cloud CLI 528.0.0 for the same objects, or it refuses. The real one's answers are
-recorded in `workshop/tests/sandbox/recorded.yaml`; where a real one is installed,
+Run as a program of its own, so it imports nothing else of the workbook, and little else;
+`install_gcloud` in `workshop/sandbox/world.py` writes the file that starts it. Its arguments are
+the world's YAML file, a file of faults, and gcloud's own words. Which machines were stopped stands
+in `stopped.txt` beside the faults; the world's file stays as it is.
+What it prints, and where, and its exit status are those of Google Cloud CLI 528.0.0 for the same
+objects, or it refuses. The real one's answers are recorded in
+`workshop/tests/sandbox/recorded.yaml`; where a real one is installed,
 `workshop/tests/sandbox/test_real_gcloud.py` compares the two byte for byte.
 """
 
@@ -17,10 +18,9 @@ import re
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
-
-import yaml
 
 from .filters import demanded, parse_filter, select
 from .formats import (
@@ -192,6 +192,8 @@ def describe(world: dict[str, Any], service: str, name: str, given: argparse.Nam
 
 def _described(api: Object, form: Format | None) -> str:
     if form is None:
+        import yaml  # not above: each list would wait for it
+
         return yaml.dump(api, default_flow_style=False, allow_unicode=True, width=sys.maxsize)
     if form.name == "json":
         return as_json(projected(api, form))
@@ -356,12 +358,38 @@ def _no_project(given: str) -> str:
     return f"{must} [{given}] is not a valid project ID."
 
 
+def read_copy(path: Path, copy: Path) -> dict[str, Any]:
+    """Return the world of a YAML file, from a copy in JSON where it has not changed since.
+
+    To import YAML and to read the world would take half of each call.
+
+    Args:
+        path: the world's file.
+        copy: written where it is not there, or of another world.
+
+    Raises:
+        ValueError: the file is no world; the message is one sentence.
+        OSError: a file cannot be read or written.
+    """
+    status = path.stat()
+    stamp = [str(path), status.st_mtime_ns, status.st_size]
+    with suppress(FileNotFoundError):
+        of, world = json.loads(copy.read_text(encoding="utf-8"))
+        if of == stamp:
+            return dict(world)
+    text = json.dumps([stamp, read_world(path)], default=str)  # YAML has dates
+    new = copy.with_suffix(f".{os.getpid()}")
+    new.write_text(text, encoding="utf-8")
+    new.replace(copy)  # another call may read it now
+    return dict(json.loads(text)[1])
+
+
 def main() -> int:
     """Answer the command line: the world's file, a file of faults, then gcloud's own words."""
     faults = Path(sys.argv[2])
     stopped = faults.with_name("stopped.txt")
     try:
-        world = read_world(Path(sys.argv[1]))
+        world = read_copy(Path(sys.argv[1]), faults.with_name("world.json"))
         world["faults"] |= json.loads(faults.read_text(encoding="utf-8"))
         world["stopped"] = stopped.read_text("utf-8").split() if stopped.exists() else []
     except (OSError, ValueError) as error:

@@ -5,11 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from .formats import Object, as_text, get, parse_key
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FAULTS = ("denied", "no_credentials", "slow", "hanging", "empty", "silent", "killed")
 ZONE = "us-central1-a"  # where an instance is that says nothing of it
 SPANNER_CONFIG = "regional-us-central1"
@@ -22,7 +19,29 @@ path_of = cache(parse_key)
 
 
 class Service(NamedTuple):
-    """All that is known of one GCP service; services.yaml has it, and says what it means."""
+    """All that is known of one GCP service.
+
+    Attributes:
+        title: as people call it.
+        in_talk: the talk's DAGs list it; an exercise adds Filestore.
+        sorts_table: by name; the other tables keep the API's order.
+        refusal: the words of the API, which gcloud repeats; {0} is the project. From the
+            documentation of the API, not from a real refusal; so is `missing`.
+        missing: the same where there is no such instance; {1} is the zone, {2} the instance.
+        columns: of gcloud's table: the head, and the key of the API's object, "" where
+            `for_table` alone makes the cell.
+        as_api: makes the API's object, for a project's name and an instance of a world.
+        shown: what gcloud makes of the API's object.
+        for_table: cells that a function makes.
+        by_zone: the API goes through zone after zone.
+        in_zone: an instance is named with its zone.
+        http_refusal: refused with the status of HTTP.
+        limits_first: gcloud cuts off at --limit before it filters and sorts.
+        loses: a part of it may not answer, and the rest is listed with status 0.
+        malformed: the key of the first object that may be null in the API's answer.
+        short: the keys of which a table shows the last part.
+        not_filtered: the heads of columns with which gcloud's --filter crashes.
+    """
 
     title: str
     in_talk: bool
@@ -30,9 +49,9 @@ class Service(NamedTuple):
     refusal: str
     missing: str
     columns: dict[str, str]
-    as_api: Callable[[str, Instance], Object]  # for a project's name and an instance
-    shown: Callable[[Object], Object] = lambda api: api  # what gcloud makes of an API's object
-    for_table: Callable[[Object], dict[str, str]] = lambda api: {}  # cells that a function makes
+    as_api: Callable[[str, Instance], Object]
+    shown: Callable[[Object], Object] = lambda api: api
+    for_table: Callable[[Object], dict[str, str]] = lambda api: {}
     by_zone: bool = False
     in_zone: bool = False
     http_refusal: bool = False
@@ -172,28 +191,108 @@ def filestore_cells(api: Object) -> dict[str, str]:
     return {"LOCATION": zone_of(api), "CREATE_TIME": api["createTime"][:19]}
 
 
-FUNCTIONS: dict[str, dict[str, Any]] = {
-    "sql": {"as_api": sql_api, "shown": sql_shown, "for_table": sql_cells},
-    "spanner": {"as_api": spanner_api},
-    "bigtable": {"as_api": bigtable_api},
-    "compute": {"as_api": compute_api, "for_table": compute_cells},
-    "filestore": {"as_api": filestore_api, "for_table": filestore_cells},
+SERVICES = {
+    "sql": Service(
+        title="Cloud SQL",
+        in_talk=True,
+        sorts_table=False,
+        limits_first=True,
+        loses=True,
+        malformed="settings",
+        refusal="The client is not authorized to make this request.",
+        missing="The Cloud SQL instance does not exist.",
+        columns={
+            "NAME": "name",
+            "DATABASE_VERSION": "databaseVersion",
+            "LOCATION": "",
+            "TIER": "settings.tier",
+            "PRIMARY_ADDRESS": "",
+            "PRIVATE_ADDRESS": "",
+            "STATUS": "state",
+        },
+        as_api=sql_api,
+        shown=sql_shown,
+        for_table=sql_cells,
+    ),
+    "spanner": Service(
+        title="Spanner",
+        in_talk=True,
+        sorts_table=False,
+        loses=True,
+        refusal="Caller is missing IAM permission spanner.instances.list on resource projects/{0}.",
+        missing="Instance not found: projects/{0}/instances/{2}",
+        columns={
+            "NAME": "name",
+            "DISPLAY_NAME": "displayName",
+            "CONFIG": "config",
+            "NODE_COUNT": "nodeCount",
+            "PROCESSING_UNITS": "processingUnits",
+            "STATE": "state",
+            "INSTANCE_TYPE": "",
+        },
+        short=("name", "config"),
+        as_api=spanner_api,
+    ),
+    "bigtable": Service(
+        title="BigTable",
+        in_talk=True,
+        sorts_table=True,
+        loses=True,
+        refusal="Access denied. Missing IAM permission: bigtable.instances.list.",
+        missing="Instance projects/{0}/instances/{2} not found",
+        columns={
+            "NAME": "name",
+            "DISPLAY_NAME": "displayName",
+            "STATE": "state",
+        },
+        as_api=bigtable_api,
+    ),
+    "compute": Service(
+        title="Compute Engine",
+        in_talk=True,
+        sorts_table=False,
+        by_zone=True,
+        in_zone=True,
+        loses=True,
+        refusal="Required 'compute.instances.list' permission for 'projects/{0}'",
+        missing="The resource 'projects/{0}/zones/{1}/instances/{2}' was not found",
+        columns={
+            "NAME": "name",
+            "ZONE": "zone",
+            "MACHINE_TYPE": "machineType",
+            "PREEMPTIBLE": "scheduling.preemptible",
+            "INTERNAL_IP": "",
+            "EXTERNAL_IP": "",
+            "STATUS": "status",
+        },
+        short=("name", "zone", "machineType"),
+        not_filtered=("MACHINE_TYPE",),
+        as_api=compute_api,
+        for_table=compute_cells,
+    ),
+    "filestore": Service(
+        title="Filestore",
+        in_talk=False,
+        sorts_table=True,
+        in_zone=True,
+        http_refusal=True,
+        limits_first=True,
+        refusal="Permission 'file.instances.list' denied on 'projects/{0}/locations/-'",
+        missing="Resource 'projects/{0}/locations/{1}/instances/{2}' was not found",
+        columns={
+            "INSTANCE_NAME": "name",
+            "LOCATION": "",
+            "TIER": "tier",
+            "CAPACITY_GB": "fileShares[0].capacityGb",
+            "FILE_SHARE_NAME": "fileShares[0].name",
+            "IP_ADDRESS": "networks[0].ipAddresses[0]",
+            "STATE": "state",
+            "CREATE_TIME": "createTime",
+        },
+        as_api=filestore_api,
+        for_table=filestore_cells,
+    ),
 }
-LISTED = yaml.load(Path(__file__).with_name("services.yaml").read_text("utf-8"), Loader=LOADER)
-
-
-def joined(listed: dict[str, Any], functions: dict[str, Any]) -> dict[str, Service]:
-    """Return the services by name: what is data of each, and its functions.
-
-    Raises:
-        LookupError: one of the two lacks a service.
-    """
-    if lacking := ", ".join(sorted(set(listed) ^ set(functions))):
-        raise LookupError(f"services.yaml and FUNCTIONS of services.py do not agree on {lacking}.")
-    return {name: Service(**about, **functions[name]) for name, about in listed.items()}
-
-
-SERVICES = joined(LISTED, FUNCTIONS)
 
 
 def read_world(path: Path) -> dict[str, Any]:
@@ -203,8 +302,10 @@ def read_world(path: Path) -> dict[str, Any]:
         ValueError: the file is no world; the message is one sentence with the line where known.
         OSError: it cannot be read.
     """
+    import yaml  # not above: each call of the program would wait for it
+
     try:
-        world = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        world = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ValueError(f"{path.name}, line {line}: {error.problem}") from None

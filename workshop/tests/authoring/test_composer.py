@@ -57,10 +57,8 @@ def test_what_would_not_work_elsewhere_is_named(made: tuple[Path, str], tmp_path
 
 def test_an_interrupt_leaves_no_reader_behind(tmp_path: Path, monkeypatch: Any) -> None:
     began = tmp_path / "began"
-    (tmp_path / "dags").mkdir()
-    waits = f"import pathlib, time  # airflow, dag\npathlib.Path('{began}').touch()\n"
-    waits += "time.sleep(3600)\n"
-    (tmp_path / "dags" / "waits.py").write_text(waits)
+    waits = f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\ntime.sleep(3600)"
+    monkeypatch.setattr(composer, "READ", waits)
 
     def show(*_: str) -> None:
         if began.exists():
@@ -69,7 +67,7 @@ def test_an_interrupt_leaves_no_reader_behind(tmp_path: Path, monkeypatch: Any) 
     monkeypatch.setattr(Progress, "show", show)
     with pytest.raises(KeyboardInterrupt):
         composer.complaints(tmp_path)
-    assert not [it for it in psutil.Process().children() if composer.READ in it.cmdline()]
+    assert not [it for it in psutil.Process().children() if waits in it.cmdline()]
 
 
 def test_an_import_without_a_package_is_a_sentence() -> None:

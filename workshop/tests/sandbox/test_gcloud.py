@@ -9,7 +9,6 @@ import pytest
 
 from workshop import sandbox
 from workshop.ground import ROOT, Problem
-from workshop.sandbox import gcloud
 from workshop.tests.sandbox.tools import RECORDED, WORLD, ask
 
 
@@ -159,7 +158,10 @@ def test_gcloud_sees_an_edit_at_once(enter: Any, work_in: Path) -> None:
     enter(WORLD)
     path = work_in / "worlds" / "mine.yaml"
     path.write_text(WORLD.replace("events-bt", "renamed"), encoding="utf-8")
-    assert ask("bigtable", "instances", "list", "--format=value(name)")[0] == "renamed\n"
+    for _ in range(2):  # the second time from the copy that the first call made
+        assert ask("bigtable", "instances", "list", "--format=value(name)")[0] == "renamed\n"
+    path.write_text(WORLD, encoding="utf-8")
+    assert ask("bigtable", "instances", "list", "--format=value(name)")[0] == "events-bt\n"
     path.write_text("services: [", encoding="utf-8")
     out, err, status = ask("bigtable", "instances", "list")
     assert (out, status) == ("", 1)
@@ -253,10 +255,3 @@ def test_the_services_of_the_talk_are_those_that_its_dags_list() -> None:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SERVICES"
     ]
     assert list(in_talk.items()) == list(listed.items())
-
-
-def test_a_service_needs_its_data_and_its_functions() -> None:
-    known = gcloud.FUNCTIONS
-    for listed, functions in ((gcloud.LISTED, known | {"redis": {}}), ({"redis": {}}, known)):
-        with pytest.raises(LookupError, match=r"do not agree on .*redis"):
-            gcloud.joined(listed, functions)
