@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from workshop.ground import Problem
@@ -14,6 +16,18 @@ GOES_ON = "Interrupted; the cluster goes on. Run the cell again, or stop it."
 SECONDS = 600  # far away, so that a busy machine is no fault; an interrupt ends any wait
 PAUSE = 0.2  # seconds between two questions: each costs the API server some work
 TICK = 1  # second: of one answer that takes longer, the seconds are shown
+
+
+@dataclass
+class Place:
+    """Where a wait shows what it waits for, and the text that it shows now."""
+
+    progress: Progress
+    text: str = ""
+
+
+# Of the innermost wait of this thread: an answer that takes long is told below its text.
+_place: ContextVar[Place | None] = ContextVar("place", default=None)
 
 
 def wait_for(
@@ -40,13 +54,18 @@ def wait_for(
     """
     begun = time.monotonic()
     with Progress(interrupted) as progress:
-        while not right(answer := ask()):
-            waited = time.monotonic() - begun
-            if waited > seconds:
-                raise Problem(late(answer))
-            if show:
-                progress.show(f"{show(answer)}\n{waited:.0f} s")
-            time.sleep(PAUSE)
+        before = _place.set(place := Place(progress))
+        try:
+            while not right(answer := ask()):
+                waited = time.monotonic() - begun
+                if waited > seconds:
+                    raise Problem(late(answer))
+                if show:
+                    place.text = f"{show(answer)}\n{waited:.0f} s"
+                    progress.show(place.text)
+                time.sleep(PAUSE)
+        finally:
+            _place.reset(before)
     return answer
 
 
@@ -70,7 +89,9 @@ def answer_of(ask: Callable[[], Answer], show: str) -> Answer:
 
     begun = time.monotonic()
     threading.Thread(target=run, name="answer", daemon=True).start()
-    with Progress() as progress:
+    with Progress() as own:
+        place = _place.get() or Place(own)
         while not wait([future], TICK).done:
-            progress.show(f"{show}: {time.monotonic() - begun:.0f} s")
+            line = f"{show}: {time.monotonic() - begun:.0f} s"
+            place.progress.show(f"{place.text}\n{line}".lstrip())
     return future.result()

@@ -120,7 +120,7 @@ class Watched(Stored, anywidget.AnyWidget):  # type: ignore[misc]  # traitlets h
             known.setdefault(task, {"tries": 0})["state"] = state
         self.tasks = known
         # Somebody may have deleted the run: the picture then keeps what was told of its tasks.
-        self.run = inside.run_state(run) if stored else ""
+        self.run = inside.run_state(run) if stored else "deleted"
 
 
 class RunBar:

@@ -105,6 +105,7 @@ def complaints(folder: Path) -> list[str]:
                     return [*found, f"the DAG files were not read within {SECONDS} seconds"]
             finally:
                 reader.kill()  # where it has ended this does nothing
+                reader.wait()  # it may still write into the folder that is removed next
     if reader.returncode:
         last = (said or printed).strip().splitlines()[-1:]
         found.append(f"a DAG file cannot be read: {' '.join(last)}")

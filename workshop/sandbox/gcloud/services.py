@@ -305,7 +305,8 @@ def read_world(path: Path) -> dict[str, Any]:
     import yaml  # not above: each call of the program would wait for it
 
     try:
-        world = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        world = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ValueError(f"{path.name}, line {line}: {error.problem}") from None

@@ -4,7 +4,10 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,6 @@ from workshop.authoring.checking.headless import read
 from workshop.authoring.upkeep import composer
 from workshop.ground import DAGS, NOTEBOOKS, Problem
 from workshop.sandbox import DAG_VARIABLES, TODAY_VARIABLES
-from workshop.show import Progress
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +59,18 @@ def test_what_would_not_work_elsewhere_is_named(made: tuple[Path, str], tmp_path
 
 def test_an_interrupt_leaves_no_reader_behind(tmp_path: Path, monkeypatch: Any) -> None:
     began = tmp_path / "began"
-    waits = f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\ntime.sleep(3600)"
-    monkeypatch.setattr(composer, "READ", waits)
+    waits = f"import os, pathlib, time\npathlib.Path({str(began)!r}).write_text(str(os.getpid()))\n"
+    monkeypatch.setattr(composer, "READ", waits + "time.sleep(3600)")
 
-    def show(*_: str) -> None:
-        if began.exists():
-            raise KeyboardInterrupt
+    def interrupt() -> None:
+        while not (began.exists() and began.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Progress, "show", show)
+    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         composer.complaints(tmp_path)
-    assert not [it for it in psutil.Process().children() if waits in it.cmdline()]
+    assert not psutil.pid_exists(int(began.read_text()))
 
 
 def test_an_import_without_a_package_is_a_sentence() -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 
+from workshop import sandbox
 from workshop.authoring.checking.headless import code_of, read
 from workshop.authoring.checking.pictures import picture_flaws
 from workshop.cluster import Components, cluster, launcher, screenshot, trials, waiting
@@ -266,6 +268,33 @@ def test_who_waits_for_one_slow_answer_sees_the_seconds_pass(
     assert re.fullmatch(r"Waiting for the api-server's answer: \d+ s", shown[0])
 
 
+def test_a_slow_answer_is_a_line_below_what_is_waited_for(
+    it: Components, answers: list[Any], monkeypatch: Any
+) -> None:
+    """In the same place: else each slow answer left an empty output behind."""
+    shown: list[tuple[Progress, str]] = []
+    line = "Waiting for the api-server's answer: "
+    monkeypatch.setattr(waiting, "TICK", 0.01)
+    monkeypatch.setattr(Progress, "show", lambda self, text: shown.append((self, text)))
+
+    def slow() -> int:
+        while not shown or line not in shown[-1][1]:
+            time.sleep(0.01)
+        return 404
+
+    answers += [404, slow, 200]
+    waiting.wait_for(
+        lambda: it.call("GET", "dags"),
+        lambda answer: answer.status_code == 200,
+        str,
+        show=lambda _: "Waiting.",
+    )
+    assert len({progress for progress, _ in shown}) == 1
+    told = next(text for _, text in shown if line in text)
+    assert re.fullmatch(rf"Waiting\.\n\d+ s\n{line}\d+ s", told)
+    assert line not in shown[-1][1]
+
+
 def test_an_interrupt_ends_the_wait_for_an_answer(it: Components, answers: list[Any]) -> None:
     asked, over = threading.Event(), threading.Event()
 
@@ -318,17 +347,22 @@ def test_a_process_that_is_killed_meanwhile_is_named(
     assert str(raised.value) == f"{name} ended with status -9: its last line"
 
 
-def test_who_waits_for_a_triggerer_s_words_hears_of_its_death(it: Components) -> None:
+def test_who_waits_for_a_triggerer_s_words_hears_of_its_death(
+    it: Components, monkeypatch: Any
+) -> None:
+    came = pd.DataFrame({"title": ["late: 1", "late: 2"]})
+    monkeypatch.setattr(sandbox, "arrived", lambda: came)
     for name in ("scheduler", "triggerer"):
         it.start(name, SLEEP)
     it.processes["triggerer"].kill()
     it.processes["triggerer"].wait(600)
     waits: Any = it
+    assert len(trials.until_told(waits, "late", 2)) == 2  # what came counts, whoever ended since
     with pytest.raises(Problem, match="triggerer ended with status -9"):
-        trials.until_told(waits, "late", 2)
+        trials.until_told(waits, "late", 3)
     del it.processes["triggerer"]
     with pytest.raises(Problem, match=r"no triggerer now.*airflow\('triggerer'\)"):
-        trials.until_told(waits, "late", 2)
+        trials.until_told(waits, "late", 3)
 
 
 def test_one_that_was_taken_away_is_named_with_the_way_back(it: Components) -> None:

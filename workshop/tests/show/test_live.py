@@ -94,7 +94,7 @@ def test_a_run_that_somebody_deleted_is_no_error_in_the_cells_after_it(whole: An
         session.execute(delete(DagRun).where(DagRun.id == run.id))
     for _ in range(2):
         current()[Graphs].settle()
-        assert watched.run == ""
+        assert watched.run == "deleted"
         assert watched.tasks["send_email"]["state"] == "success"
 
 
