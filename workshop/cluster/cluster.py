@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import yaml
 
 from workshop.cluster.components import (
     COMPONENTS,
+    FERNET_KEY,
     HERE,
     SETTINGS,
     Components,
@@ -267,9 +267,11 @@ class Cluster(Components):
             }
 
     def _named(self, *beginnings: str) -> dict[str, str]:
-        """Return the variables of the cluster whose names begin so."""
+        """Return the variables of the cluster whose names begin so; no pod needs its keys."""
         found = self.environment.items()
-        return {name: value for name, value in found if name.startswith(beginnings)}
+        named = {name: value for name, value in found if name.startswith(beginnings)}
+        named.pop(FERNET_KEY, None)
+        return named
 
     def add_worker(self, name: str, queues: str = "default", **settings: str) -> None:
         """Start one more Celery worker.
@@ -291,15 +293,12 @@ class Cluster(Components):
         Raises:
             Problem: a process ended, or the time is over; then everything is stopped.
         """
-        begun, name = time.monotonic(), EXECUTORS[self.executor]
+        name = EXECUTORS[self.executor]
         try:
             self.started(
                 self._missing,
                 lambda missing: not missing,
-                show=lambda missing: (
-                    f"{name} is starting, {time.monotonic() - begun:.0f} s: "
-                    f"waiting for {', '.join(missing)}."
-                ),
+                show=lambda missing: f"{name} is starting: waiting for {', '.join(missing)}.",
                 interrupted="Interrupted: the cluster was stopped. Start it again.",
             )
         except BaseException:

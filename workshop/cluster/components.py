@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 import yaml
+from cryptography.fernet import Fernet
 
 from workshop.cluster.keeper import alive
 from workshop.cluster.launcher import fork
@@ -38,6 +39,7 @@ COMPONENTS = {
 }
 HERE = Path(__file__).parent
 SETTINGS: dict[str, dict[str, str]] = yaml.safe_load((HERE / "settings.yaml").read_text("utf-8"))
+FERNET_KEY = "AIRFLOW__CORE__FERNET_KEY"
 SECONDS_TO_START = 900
 SECONDS_TO_STOP = 30
 STOPPED = "It was stopped while it started."
@@ -54,7 +56,7 @@ def world_environment() -> dict[str, str]:
 
 
 class Components:
-    """Processes that share a home, an address and a signing key, and end together.
+    """Processes that share a home, an address and keys of their own, and end together.
 
     Args:
         home: an empty folder; it is removed at the end.
@@ -98,6 +100,8 @@ class Components:
                 "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
+                # Otherwise the first fork makes one, for airflow.cfg, and all others have none.
+                FERNET_KEY: Fernet.generate_key().decode(),
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
                 "TMPDIR": str(home / "t"),
             }

@@ -117,6 +117,8 @@ def _wait_for_callback(cluster: Cluster, before: int) -> None:
 def until_told(cluster: Cluster, word: str, number: int) -> pd.DataFrame:
     """Wait until a triggerer has sent messages or mails with a word in their titles; return them.
 
+    They are in the order of their titles: a triggerer sends many at once.
+
     Args:
         cluster: whose triggerer sends them.
         word: in each title.
@@ -139,7 +141,7 @@ def until_told(cluster: Cluster, word: str, number: int) -> pd.DataFrame:
         lambda rows: len(rows) >= number,
         lambda rows: f"{len(rows)} of {number} came with the word '{word}'.",
         show=lambda rows: f"{len(rows)} of {number} came.",
-    ).reset_index(drop=True)
+    ).sort_values("title", ignore_index=True)
 
 
 def worker_of(cluster: Cluster, service: str) -> psutil.Process:

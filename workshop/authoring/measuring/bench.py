@@ -27,6 +27,7 @@ from workshop import sandbox
 from workshop.authoring.checking.generated import DAG_FILE
 from workshop.authoring.checking.headless import force_sandbox
 from workshop.authoring.upkeep.server import start_components, wait_until_healthy
+from workshop.cluster.components import last_line
 from workshop.ground import ROOT, Problem
 from workshop.ground.talk import last_slide
 from workshop.kernels import PROVISIONER
@@ -266,19 +267,29 @@ def _installations(folder: Path) -> dict[str, float]:
         raise Problem(f"The installations cannot be measured: {' '.join(said)}") from None
 
 
-def _check_by_stage() -> dict[str, float]:
+def _check_by_stage(environment: dict[str, str]) -> dict[str, float]:
     """Return the CPU seconds of each stage of `make check`, and of all together.
 
     A run's warm process outlives it for a moment, and with it the seconds of its forks. The warm
     process of the bench itself lives on.
+
+    Args:
+        environment: of `make bench` before its sandbox and its warm process, so that each run has
+            its own.
+
+    Raises:
+        Problem: a stage is red; its seconds would say nothing.
     """
     if sys.platform == "linux":  # elsewhere nothing is forked
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     its_own = {*psutil.Process().children()}
     spent: dict[str, float] = {}
-    for stage, words in STAGES.items():
+    for stage, paths in STAGES.items():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([PYTHON, "-m", "pytest", "-q", *words], cwd=ROOT, capture_output=True)
+        words = [PYTHON, "-m", "pytest", "-q", *paths]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise Problem(f"{stage}: the check is red. {last_line(done.stdout + done.stderr)}")
         while left := {*psutil.Process().children()} - its_own:
             for process in left:
                 os.waitpid(process.pid, 0)
@@ -290,6 +301,7 @@ def _check_by_stage() -> dict[str, float]:
 
 def run_rounds() -> None:
     """Run the rounds and print one table in Markdown: seconds, and the ratio to the row above."""
+    before = dict(os.environ)
     force_sandbox()
     rounds = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -307,7 +319,7 @@ def run_rounds() -> None:
         medians = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
         _show(dict(sorted((medians | airflow).items(), key=lambda figure: figure[0][0])))
         _show(_rooms())
-        _show(_check_by_stage())
+        _show(_check_by_stage(before))
         _show(_installations(Path(folder)))
 
 

@@ -1,5 +1,6 @@
 """`make bench`: what a stage of the check waits for."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +14,36 @@ from workshop.authoring.measuring import bench
 program, left = sys.argv[1:]
 kept = subprocess.Popen(["sleep", "3600"])  # as the warm process of the bench itself
 bench.PYTHON, bench.STAGES = program, {"one": []}
-print(*bench._check_by_stage(), Path(left).exists(), kept.poll(), sep="; ")
+try:
+    print(*bench._check_by_stage({"BENCH": "no"}), Path(left).read_text(), kept.poll(), sep="; ")
+except bench.Problem as problem:
+    print(problem)
 kept.kill()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere nothing is forked.")
 def test_a_stage_waits_for_what_its_run_left_and_for_nothing_else(tmp_path: Path) -> None:
-    program, left = tmp_path / "python", tmp_path / "left"
-    program.write_text(f"#!/bin/sh\n(sleep 1; : > '{left}') > /dev/null 2>&1 &\n")
+    left = tmp_path / "left"
+    # What a run leaves has the environment of the run, not the bench's.
+    said = said_of(tmp_path, f"(sleep 1; printf $BENCH > '{left}') > /dev/null 2>&1 &")
+    assert said == "i CPU seconds: all of make check; i CPU seconds: one; no; None\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere nothing is forked.")
+def test_a_stage_that_is_red_has_no_seconds(tmp_path: Path) -> None:
+    said = said_of(tmp_path, "echo '1 failed, 2 passed'; exit 1")
+    assert said == "one: the check is red. 1 failed, 2 passed\n"
+
+
+def said_of(folder: Path, run: str) -> str:
+    """Return what is printed where a run of the check is these words of a shell."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\n{run}\n")
     program.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(program), str(left)],
-        capture_output=True, text=True, timeout=600,
+        [sys.executable, "-c", MEASURE, str(program), str(folder / "left")],
+        capture_output=True, text=True, timeout=600, env=dict(os.environ) | {"BENCH": "yes"},
     )  # fmt: skip
-    said = "i CPU seconds: all of make check; i CPU seconds: one; True; None\n"
-    assert done.stdout == said, done.stderr
+    assert done.stdout, done.stderr
+    return done.stdout

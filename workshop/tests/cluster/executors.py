@@ -27,6 +27,7 @@ from redis.retry import Retry
 from workshop import sandbox
 from workshop.authoring.measuring.race import Peak
 from workshop.cluster import Cluster, cluster, components, databases, keeper
+from workshop.cluster.components import FERNET_KEY
 from workshop.cluster.keeper import alive
 from workshop.ground import DAGS, Problem
 from workshop.lab import dagcell
@@ -57,7 +58,7 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 with DAG("bare") as bare:
-    BashOperator(task_id="look", bash_command="! env | grep -E 'JWT_SECRET|postgresql'")
+    BashOperator(task_id="look", bash_command="! env | grep -E 'FERNET_KEY|JWT_SECRET|postgresql'")
 """
 
 
@@ -109,7 +110,8 @@ def secrets_shown(it: Cluster) -> set[str]:
     if it.pods:  # what can fail: the pod's own words have the task's token
         assert any("execute_workload" in words for words in seen)
         assert re.search(TOKEN, str(it.pods.pods.at(it.pods.pods.version)))
-    secrets = {it.password, it.token, it.environment["AIRFLOW__API_AUTH__JWT_SECRET"]}
+    keys = (FERNET_KEY, "AIRFLOW__API_AUTH__JWT_SECRET")
+    secrets = {it.password, it.token, *(it.environment[key] for key in keys)}
     secrets |= {it.pods.token} if it.pods else set()
     words = "\n".join(seen)
     return {secret for secret in secrets if secret in words} | set(re.findall(TOKEN, words))
@@ -146,6 +148,8 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         assert it.call("GET", "dags").status_code in (401, 403)
         it.token = ""
         assert secrets_shown(it) == set()
+        it.post("variables", {"key": "said", "value": "nothing"})
+        assert it.get("variables/said")["is_encrypted"]
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
         assert read_by_others(home) == []
@@ -182,7 +186,8 @@ def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str, monkeypatch
     (config_map,) = used()["values.yaml"]["extraConfigMaps"].values()
     given = tuple(re.findall(r"^AIRFLOW\w+", config_map["data"], re.MULTILINE))
     assert "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" in given
-    monkeypatch.setattr(cluster, "CONFIG", (*given, "AIRFLOW__CORE__DAGS_FOLDER"))
+    # Of what the notebook's pods get too, the key is left out.
+    monkeypatch.setattr(cluster, "CONFIG", (*given, "AIRFLOW__CORE__DAGS_FOLDER", FERNET_KEY))
     sandbox.enter("talk")
     dagcell.load("gcp_spy_today")
     dagcell.write("own", OWN, {})
@@ -196,7 +201,7 @@ def test_gcp_spy_today_runs_there_unchanged(lab: Any, executor: str, monkeypatch
         ran = it.tasks(run).set_index("task")
         states = ran["state"]
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
-        # A pod has no signing key and no database; a worker has both.
+        # A pod has no keys and no database; a worker has all.
         assert it.run("bare").state == ("success" if executor == "kubernetes" else "failed")
         assert secrets_shown(it) == set()
     assert run.state == "success"

@@ -1,5 +1,6 @@
 """Components of a cluster without an Airflow: what ends them, and what a question comes to."""
 
+import base64
 import html
 import json
 import os
@@ -60,6 +61,19 @@ def test_whoever_waits_sees_the_seconds_pass(it: Components, monkeypatch: Any) -
     monkeypatch.setattr(Progress, "show", lambda self, text: shown.append(text))
     it.stop()
     assert shown[-1].startswith("Everything that was started ends.")
+
+
+def test_what_components_store_is_encrypted_with_a_key_of_their_own(
+    it: Components, tmp_path: Path
+) -> None:
+    """Without one in the environment, some forks encrypt with what others cannot read."""
+    home = tmp_path / "other"
+    home.mkdir()
+    other = Components(home, tmp_path, dict(os.environ))
+    keys = [made.environment["AIRFLOW__CORE__FERNET_KEY"] for made in (it, other)]
+    other.stop()
+    assert keys[0] != keys[1]
+    assert [len(base64.urlsafe_b64decode(key)) for key in keys] == [32, 32]
 
 
 def test_all_ends_and_the_home_goes(it: Components) -> None:
@@ -350,14 +364,15 @@ def test_a_process_that_is_killed_meanwhile_is_named(
 def test_who_waits_for_a_triggerer_s_words_hears_of_its_death(
     it: Components, monkeypatch: Any
 ) -> None:
-    came = pd.DataFrame({"title": ["late: 1", "late: 2"]})
+    came = pd.DataFrame({"title": ["late: 2", "late: 1"]}, index=[4, 7])
     monkeypatch.setattr(sandbox, "arrived", lambda: came)
     for name in ("scheduler", "triggerer"):
         it.start(name, SLEEP)
     it.processes["triggerer"].kill()
     it.processes["triggerer"].wait(600)
     waits: Any = it
-    assert len(trials.until_told(waits, "late", 2)) == 2  # what came counts, whoever ended since
+    told = trials.until_told(waits, "late", 2)  # what came counts, whoever ended since
+    assert list(told["title"].items()) == [(0, "late: 1"), (1, "late: 2")]
     with pytest.raises(Problem, match="triggerer ended with status -9"):
         trials.until_told(waits, "late", 3)
     del it.processes["triggerer"]
