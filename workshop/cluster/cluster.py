@@ -47,7 +47,7 @@ CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 # database and the keys, and what the spies must know.
 IMAGE = (
     "AIRFLOW_HOME", "CLOUDSDK_", "GCE_METADATA_", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG",
-    "LC_", "MPLCONFIGDIR", "NO_PROXY", "PATH", "PYTHON", "REQUESTS_CA_BUNDLE", "SSL_CERT_",
+    "LC_", "MPLCONFIGDIR", "NO_PROXY", "PATH", "PYTHON", "REQUESTS_CA_BUNDLE", "SHLVL", "SSL_CERT_",
     "TMPDIR", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
 CONFIG = tuple(

@@ -17,7 +17,7 @@ from typing import Any
 # How the names of the variables in `workshop/sandbox/isolation.py`, `walls`, begin.
 WALLS = (
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_", "CLOUDSDK_COMPONENT_MANAGER_", "CLOUDSDK_CONFIG",
-    "CLOUDSDK_CORE_CHECK_", "CLOUDSDK_CORE_DISABLE_", "CLOUDSDK_PROXY_", "GCE_METADATA_",
+    "CLOUDSDK_CORE_CHECK_", "CLOUDSDK_CORE_DISABLE_", "CLOUDSDK_PROXY_", "GCE_METADATA_", "SHLVL",
 )  # fmt: skip
 PATH_OF_BASH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where it gets none
 
