@@ -267,11 +267,12 @@ class Cluster(Components):
             }
 
     def _named(self, *beginnings: str) -> dict[str, str]:
-        """Return the variables of the cluster whose names begin so; no pod needs its keys."""
-        found = self.environment.items()
-        named = {name: value for name, value in found if name.startswith(beginnings)}
-        named.pop(FERNET_KEY, None)
-        return named
+        """Return the variables of the cluster whose names begin so; no pod needs its Fernet key."""
+        return {
+            name: value
+            for name, value in self.environment.items()
+            if name.startswith(beginnings) and not name.startswith(FERNET_KEY)
+        }
 
     def add_worker(self, name: str, queues: str = "default", **settings: str) -> None:
         """Start one more Celery worker.

@@ -4,6 +4,7 @@ Used by `make airflow` and by the clusters of the notebooks. `airflow standalone
 used: its scheduler and triggerer serve logs on every interface of the machine.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -22,7 +23,6 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 import yaml
-from cryptography.fernet import Fernet
 
 from workshop.cluster.keeper import alive
 from workshop.cluster.launcher import fork
@@ -100,8 +100,9 @@ class Components:
                 "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
-                # Otherwise the first fork makes one, for airflow.cfg, and all others have none.
-                FERNET_KEY: Fernet.generate_key().decode(),
+                # Otherwise, where the tables were made before, the first fork makes one, for
+                # airflow.cfg, and the other forks have none.
+                FERNET_KEY: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
                 "TMPDIR": str(home / "t"),
             }

@@ -48,8 +48,8 @@ def walls(home: Path) -> dict[str, str]:
     Args:
         home: where gcloud's private folder is, in place of the reader's with the accounts.
 
-    Source: `gcloud topic configurations`, for the metadata server google-auth's
-    `environment_vars`, and "Invoked by remote shell daemon" in bash's manual.
+    Source: `gcloud topic configurations` and, for the metadata server, google-auth's
+    `environment_vars`.
     """
     nowhere = f"{LOOPBACK}:{NOBODY}"
     apis = [APIS.get(service, service).upper() for service in SERVICES]
@@ -66,10 +66,6 @@ def walls(home: Path) -> dict[str, str]:
         "GCE_METADATA_HOST": nowhere,
         "GCE_METADATA_IP": nowhere,
         "GCE_METADATA_ROOT": nowhere,
-        # The tasks of a component have a socket for their input. Bash takes that for a login from
-        # the network and reads ~/.bashrc, which may put a real gcloud first; a shell's child does
-        # not.
-        "SHLVL": "1",
     }
 
 

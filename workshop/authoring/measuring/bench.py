@@ -31,6 +31,7 @@ from workshop.cluster.components import last_line
 from workshop.ground import ROOT, Problem
 from workshop.ground.talk import last_slide
 from workshop.kernels import PROVISIONER
+from workshop.kernels.warmth import FOLDER, OWNER
 from workshop.lab.home import Home, prepared_database, settings
 
 PYTHON = sys.executable
@@ -274,8 +275,8 @@ def _check_by_stage(environment: dict[str, str]) -> dict[str, float]:
     process of the bench itself lives on.
 
     Args:
-        environment: of `make bench` before its sandbox and its warm process, so that each run has
-            its own.
+        environment: of `make bench` before its sandbox, and without a warm process, so that each
+            run has its own.
 
     Raises:
         Problem: a stage is red; its seconds would say nothing.
@@ -289,7 +290,9 @@ def _check_by_stage(environment: dict[str, str]) -> dict[str, float]:
         words = [PYTHON, "-m", "pytest", "-q", *paths]
         done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode:
-            raise Problem(f"{stage}: the check is red. {last_line(done.stdout + done.stderr)}")
+            said = done.stdout or done.stderr
+            failed = [line for line in said.splitlines() if line.startswith("FAILED")]
+            raise Problem("\n".join([f"{stage}: the check is red.", *failed, last_line(said)]))
         while left := {*psutil.Process().children()} - its_own:
             for process in left:
                 os.waitpid(process.pid, 0)
@@ -301,7 +304,7 @@ def _check_by_stage(environment: dict[str, str]) -> dict[str, float]:
 
 def run_rounds() -> None:
     """Run the rounds and print one table in Markdown: seconds, and the ratio to the row above."""
-    before = dict(os.environ)
+    before = {name: value for name, value in os.environ.items() if name not in (FOLDER, OWNER)}
     force_sandbox()
     rounds = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -319,8 +322,8 @@ def run_rounds() -> None:
         medians = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
         _show(dict(sorted((medians | airflow).items(), key=lambda figure: figure[0][0])))
         _show(_rooms())
-        _show(_check_by_stage(before))
         _show(_installations(Path(folder)))
+        _show(_check_by_stage(before))
 
 
 def _show(figures: dict[str, float]) -> None:

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# How the names of the variables in `workshop/sandbox/isolation.py`, `walls`, begin.
+# How the names of the variables in `workshop/sandbox/isolation.py`, `walls`, begin; and with SHLVL
+# the bash of a cluster's task does not read ~/.bashrc, as `workshop/cluster/settings.yaml` says.
 WALLS = (
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_", "CLOUDSDK_COMPONENT_MANAGER_", "CLOUDSDK_CONFIG",
     "CLOUDSDK_CORE_CHECK_", "CLOUDSDK_CORE_DISABLE_", "CLOUDSDK_PROXY_", "GCE_METADATA_", "SHLVL",

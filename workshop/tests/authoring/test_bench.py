@@ -32,8 +32,8 @@ def test_a_stage_waits_for_what_its_run_left_and_for_nothing_else(tmp_path: Path
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere nothing is forked.")
 def test_a_stage_that_is_red_has_no_seconds(tmp_path: Path) -> None:
-    said = said_of(tmp_path, "echo '1 failed, 2 passed'; exit 1")
-    assert said == "one: the check is red. 1 failed, 2 passed\n"
+    run = "echo noise; echo FAILED test_a; echo '1 failed, 2 passed'; echo more >&2; exit 1"
+    assert said_of(tmp_path, run) == "one: the check is red.\nFAILED test_a\n1 failed, 2 passed\n"
 
 
 def said_of(folder: Path, run: str) -> str:

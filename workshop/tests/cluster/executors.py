@@ -20,6 +20,8 @@ import pandas as pd
 import psutil
 import psycopg2
 import pytest
+import sqlalchemy
+from cryptography.fernet import Fernet
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
@@ -45,12 +47,16 @@ with DAG("nap") as nap:
     BashOperator(task_id="sleep", bash_command="sleep 3600")
 """
 OWN = """\
+import os
+
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 with DAG("own") as own:
     asked = "test $(gcloud config get-value project) = spy-demo"
-    BashOperator(task_id="ask", bash_command=asked, env={"PATH": "/usr/bin:/bin"})
+    own = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
+    BashOperator(task_id="ask", bash_command=asked, env=own)
+    BashOperator(task_id="ask_with_all", bash_command=asked)
 """
 
 BARE = """\
@@ -133,6 +139,23 @@ def interrupts_are_heard() -> None:
 # --- clusters
 
 
+def stored(it: Cluster, value: str) -> str:
+    """Return a variable's value as the API server stores it, decrypted with the cluster's key."""
+    it.post("variables", {"key": "said", "value": value})
+    address = it.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    with sqlalchemy.create_engine(address).connect() as connection:
+        found = connection.execute(sqlalchemy.text("select val from variable where key = 'said'"))
+        return Fernet(it.environment[FERNET_KEY]).decrypt(found.scalar_one()).decode()
+
+
+@pytest.fixture
+def bashrc(tmp_path: Path, monkeypatch: Any) -> None:
+    """Let the reader's ~/.bashrc end each bash that reads it."""
+    (tmp_path / ".bashrc").write_text("exit 1\n", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("bashrc")
 def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: Any) -> None:
     dagcell.write("nap", NAP, {})
     dagcell.write("own", OWN, {})
@@ -148,8 +171,7 @@ def test_a_cluster_listens_on_loopback_alone_and_ends_with_all_it_started(lab: A
         assert it.call("GET", "dags").status_code in (401, 403)
         it.token = ""
         assert secrets_shown(it) == set()
-        it.post("variables", {"key": "said", "value": "nothing"})
-        assert it.get("variables/said")["is_encrypted"]
+        assert stored(it, "a secret") == "a secret", "it is encrypted with the cluster's key"
         assert list((home / "t").glob("airflowtmp*")), "temporary files go with the home"
         assert it.run("own").state == "success", "a task's own variables find the stand-in"
         assert read_by_others(home) == []
@@ -177,6 +199,7 @@ def test_the_race_keeps_the_peak() -> None:
     assert (peak.memory, peak.processes) == (21, 5)
 
 
+@pytest.mark.usefixtures("bashrc")
 @pytest.mark.parametrize(
     "executor", [pytest.param("celery", marks=pytest.mark.weekly), "kubernetes"]
 )

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +76,30 @@ def test_what_components_store_is_encrypted_with_a_key_of_their_own(
     other.stop()
     assert keys[0] != keys[1]
     assert [len(base64.urlsafe_b64decode(key)) for key in keys] == [32, 32]
+
+
+@pytest.mark.parametrize("own", ["None", "{'HOME': os.environ['HOME']}"])
+def test_the_bash_of_a_task_does_not_read_the_reader_s_files(tmp_path: Path, own: str) -> None:
+    """A task has a socket for its input, and bash takes that for a login from the network."""
+    (tmp_path / ".bashrc").write_text("echo read\n", encoding="utf-8")
+    home = tmp_path / "home"
+    home.mkdir()
+    made = Components(home, tmp_path, sandbox.handed_on() | {"HOME": str(tmp_path)})
+    environment = made.environment
+    made.stop()
+    code = f"import os, subprocess; subprocess.run(['bash', '-c', 'echo ran'], env={own})"
+
+    def said() -> str:
+        ours, its = socket.socketpair()
+        with ours, its:
+            return subprocess.run(
+                [sys.executable, "-c", code], env=environment, stdin=its.fileno(),
+                stdout=subprocess.PIPE, text=True, check=True,
+            ).stdout  # fmt: skip
+
+    assert said() == "ran\n"
+    del environment["SHLVL"]
+    assert said() == "read\nran\n", "this bash shows nothing"
 
 
 def test_all_ends_and_the_home_goes(it: Components) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -149,29 +148,6 @@ def test_what_a_login_shell_finds_has_no_account(
     assert list((box.home / "gcloud").iterdir()) == []
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_a_task_with_a_socket_for_its_input_does_not_read_the_reader_s_files(
-    box: Sandbox, mine: Path, tmp_path: Path, monkeypatch: Any, own: bool
-) -> None:
-    """A component's tasks have one, and bash takes it for a login from the network."""
-    (tmp_path / ".bashrc").write_text(f'PATH="{mine}:$PATH"\n', encoding="utf-8")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("SHLVL", raising=False)
-    sandbox.enter("talk")
-    kept, (its, other) = os.dup(0), socket.socketpair()
-    try:
-        os.dup2(its.fileno(), 0)
-        printed(
-            f", env={{'HOME': {str(tmp_path)!r}}}" if own else "", "gcloud config get-value project"
-        )
-    finally:
-        os.dup2(kept, 0)
-        os.close(kept)
-        its.close()
-        other.close()
-    assert not (mine / "gcloud.calls").exists()
-
-
 def test_where_the_temporary_folder_runs_no_programs_another_does(
     box: Sandbox, mine: Path, monkeypatch: Any
 ) -> None:
@@ -232,7 +208,6 @@ def test_the_walls_have_the_names_that_gcloud_and_google_s_libraries_read(tmp_pa
         "GCE_METADATA_HOST": "127.0.0.1:9",
         "GCE_METADATA_IP": "127.0.0.1:9",
         "GCE_METADATA_ROOT": "127.0.0.1:9",
-        "SHLVL": "1",
     }
 
 
