@@ -268,11 +268,18 @@ def _installations(folder: Path) -> dict[str, float]:
         raise Problem(f"The installations cannot be measured: {' '.join(said)}") from None
 
 
+def _orphans(kept: set[psutil.Process]) -> list[psutil.Process]:
+    """Return this process's children but for some; take note of those that have ended."""
+    others = {*psutil.Process().children()} - kept
+    return [process for process in others if not os.waitpid(process.pid, os.WNOHANG)[0]]
+
+
 def _check_by_stage(environment: dict[str, str]) -> dict[str, float]:
     """Return the CPU seconds of each stage of `make check`, and of all together.
 
     A run's warm process outlives it for a moment, and with it the seconds of its forks. The warm
-    process of the bench itself lives on.
+    process of the bench itself lives on. Tests wait until what they killed is gone, so an orphan
+    is taken note of while a run goes on.
 
     Args:
         environment: of `make bench` before its sandbox, and without a warm process, so that each
@@ -288,14 +295,19 @@ def _check_by_stage(environment: dict[str, str]) -> dict[str, float]:
     for stage, paths in STAGES.items():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         words = [PYTHON, "-m", "pytest", "-q", *paths]
-        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            said = done.stdout or done.stderr
+        with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
+            run = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=printed, stderr=errors)
+            kept = its_own | {psutil.Process(run.pid)}
+            is_over = False
+            while _orphans(kept) or not is_over:
+                time.sleep(0.2)
+                is_over = run.poll() is not None  # looked at before its orphans
+            for file in (printed, errors):
+                file.seek(0)
+            said = printed.read() or errors.read()
+        if run.returncode:
             failed = [line for line in said.splitlines() if line.startswith("FAILED")]
             raise Problem("\n".join([f"{stage}: the check is red.", *failed, last_line(said)]))
-        while left := {*psutil.Process().children()} - its_own:
-            for process in left:
-                os.waitpid(process.pid, 0)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent[stage] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     stages = {"i CPU seconds: all of make check": sum(spent.values())}

@@ -31,6 +31,15 @@ def test_a_stage_waits_for_what_its_run_left_and_for_nothing_else(tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere nothing is forked.")
+def test_what_a_test_of_a_stage_killed_goes(tmp_path: Path) -> None:
+    """Tests wait for that; without a parent that takes note of its end it would stay a zombie."""
+    orphan = "id=$(sh -c 'sleep 0.5 > /dev/null & echo $!')"
+    waits = "for n in $(seq 100); do [ -e /proc/$id ] || exit 0; sleep 0.1; done; exit 1"
+    said = said_of(tmp_path, f": > '{tmp_path}/left'; {orphan}; {waits}")
+    assert said.startswith("i CPU seconds: all"), said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere nothing is forked.")
 def test_a_stage_that_is_red_has_no_seconds(tmp_path: Path) -> None:
     run = "echo noise; echo FAILED test_a; echo '1 failed, 2 passed'; echo more >&2; exit 1"
     assert said_of(tmp_path, run) == "one: the check is red.\nFAILED test_a\n1 failed, 2 passed\n"
